@@ -1,0 +1,32 @@
+"""What a session is and does: life cycle, context, timers, actors, supervision, and the `Runtime` one embeds.
+
+Nothing here knows a socket or SQL.
+"""
+
+from .agent import Agent, Turn
+from .clock import Clock, SystemClock
+from .config import RuntimeConfig, SessionConfig, SessionMaxima
+from .errors import SessionError
+from .handles import Event, History, Message, SentMessage, SessionHandle, Subscription
+from .loop import Dispatcher, LoopActor
+from .runtime import Runtime
+
+__all__ = [
+    "Agent",
+    "Clock",
+    "Dispatcher",
+    "Event",
+    "History",
+    "LoopActor",
+    "Message",
+    "Runtime",
+    "RuntimeConfig",
+    "SentMessage",
+    "SessionConfig",
+    "SessionError",
+    "SessionHandle",
+    "SessionMaxima",
+    "Subscription",
+    "SystemClock",
+    "Turn",
+]

@@ -1,0 +1,208 @@
+"""Group commit: one commit in flight, the next batch gathers meanwhile.
+
+No timer and no batch size: the storage itself paces it. When it is idle a batch is as small as what one
+turn of the loop brought; under load it grows to what arrived during one commit. (Measured: this beat a
+commit on a 5 ms clock at every load.)
+
+What a batch's commit owes, replies and pushes, waits with it in the order it arose and leaves in one go.
+When the commit fails nothing of it is said: every asker hears `StorageFailed`, and every session that the
+batch touched, or that built on it since, is handed back to be loaded anew.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sojourn.storage import Batch, EventRow, SessionRow, StorageError
+
+from .errors import StorageFailed
+
+if TYPE_CHECKING:
+    from .session import SessionActor
+
+logger = logging.getLogger(__name__)
+
+
+class ReplyTarget(Protocol):
+    """Where an answer goes: a Pykka future, or a connection's request."""
+
+    def set(self, value: Any = None, /) -> None: ...
+
+    def set_exception(self, exc_info: Any = None, /) -> None: ...
+
+
+class Refusal:
+    """An error as an answer: it waits for the commit of what it speaks of like any other."""
+
+    __slots__ = ("_reply_to",)
+
+    def __init__(self, reply_to: ReplyTarget) -> None:
+        self._reply_to = reply_to
+
+    def set(self, error: BaseException) -> None:
+        self._reply_to.set_exception((type(error), error, None))
+
+    def set_exception(self, exc_info: Any) -> None:
+        self._reply_to.set_exception(exc_info)
+
+
+class Then:
+    """A step to take once the commit is done, or has failed."""
+
+    __slots__ = ("_failed", "_run")
+
+    def __init__(
+        self, run: Callable[[], None], failed: Callable[[Exception], None] | None = None
+    ) -> None:
+        self._run = run
+        self._failed = failed
+
+    def set(self, _value: Any = None) -> None:
+        self._run()
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        if self._failed is not None:
+            self._failed(exc_info[1])
+
+
+class Gathering:
+    """One batch on the loop's side: rows for the journal, and what its commit owes."""
+
+    __slots__ = ("actors", "deadlines", "done", "erased", "events", "failed", "owed", "rows")
+
+    def __init__(self) -> None:
+        self.events: list[EventRow] = []
+        self.rows: dict[int, SessionRow] = {}
+        self.deadlines: dict[int, float | None] = {}
+        self.erased: list[int] = []
+        self.actors: list[SessionActor] = []
+        self.owed: list[tuple[Any, Any]] = []
+        self.done = False
+        self.failed = False
+
+    def is_empty(self) -> bool:
+        return not (self.events or self.rows or self.deadlines or self.erased or self.owed)
+
+
+Done = Callable[[StorageError | None], None]
+
+
+class Writer(Protocol):
+    """The store, as group commit sees it."""
+
+    def write(self, batch: Batch, done: Done) -> None:
+        """Commit in the store's thread, then call `done` on the loop thread."""
+        ...
+
+
+class GroupCommit:
+    """Batches between session actors and the store. Loop thread only."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        writer: Writer,
+        failed: Callable[[Iterable["SessionActor"], StorageError], None],
+    ) -> None:
+        """`failed` gets the actors whose state is not what is stored."""
+        self._loop = loop
+        self._writer = writer
+        self._failed = failed
+        self._armed = False
+        self._in_flight: Gathering | None = None
+        self._idle_waiters: deque[asyncio.Future[None]] = deque()
+        self.gathering = Gathering()
+        self.commits = 0
+        self.committed_events = 0
+
+    @property
+    def idle(self) -> bool:
+        """Nothing gathers, nothing is in flight."""
+        return self._in_flight is None and self.gathering.is_empty()
+
+    def arm(self) -> None:
+        """Have the gathering batch committed as soon as the store is free."""
+        if not self._armed and self._in_flight is None:
+            self._armed = True
+            self._loop.call_soon(self._start)
+
+    def after(self, gathering: Gathering | None, target: Any, value: Any) -> None:
+        """Hand `value` to `target` when the batch is committed; at once when there is none to wait for."""
+        if gathering is None or gathering.done:
+            target.set(value)
+        else:
+            gathering.owed.append((target, value))
+
+    def refuse(self, gathering: Gathering | None, reply_to: ReplyTarget, error: Exception) -> None:
+        """Answer with `error`, when the batch is committed that it may speak of."""
+        if gathering is None or gathering.done:
+            reply_to.set_exception((type(error), error, None))
+        else:
+            gathering.owed.append((Refusal(reply_to), error))
+
+    async def flushed(self) -> None:
+        """Wait until everything gathered so far is committed (or has failed)."""
+        while not self.idle:
+            waiter = self._loop.create_future()
+            self._idle_waiters.append(waiter)
+            self.arm()
+            await waiter
+
+    def latest(self) -> Gathering | None:
+        """The newest batch that is not committed yet, or None."""
+        return self._in_flight if self.gathering.is_empty() else self.gathering
+
+    def _start(self) -> None:
+        self._armed = False
+        if self._in_flight is not None or self.gathering.is_empty():
+            return
+        batch = self._in_flight = self.gathering
+        self.gathering = Gathering()
+        stored = Batch()
+        stored.events = batch.events
+        stored.sessions = list(batch.rows.values())
+        stored.deadlines = list(batch.deadlines.items())
+        stored.erased = batch.erased
+        self._writer.write(stored, self._finished)
+
+    def _finished(self, error: StorageError | None) -> None:
+        batch = self._in_flight
+        assert batch is not None
+        self._in_flight = None
+        batch.done = True
+        if error is not None:
+            self._fail(batch, error)
+        else:
+            self.commits += 1
+            self.committed_events += len(batch.events)
+            for actor in batch.actors:
+                if actor.batch is batch:
+                    actor.batch = None
+            # The next commit starts before this one's replies are written: the store works meanwhile.
+            if not self.gathering.is_empty():
+                self._start()
+            for target, value in batch.owed:
+                target.set(value)
+        while self._idle_waiters:
+            waiter = self._idle_waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        if not self.gathering.is_empty():
+            self.arm()
+
+    def _fail(self, batch: Gathering, error: StorageError) -> None:
+        """Nothing of the batch is stored. What gathered behind it may build on it, so it goes too."""
+        gathering = self.gathering
+        self.gathering = Gathering()
+        gathering.done = True
+        gathering.failed = batch.failed = True
+        logger.error("commit of %d events failed: %s", len(batch.events), error)
+        actors = dict.fromkeys((*batch.actors, *gathering.actors))
+        for actor in actors:
+            actor.batch = None
+        self._failed(actors, error)
+        for target, _ in (*batch.owed, *gathering.owed):
+            failure = StorageFailed(f"not stored: {error}", retry_after=1.0)
+            target.set_exception((StorageFailed, failure, None))

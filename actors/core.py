@@ -1,0 +1,148 @@
+"""The runtime's inside: journal, store, reader, registry and alarm, put together on one event loop.
+
+`Runtime` embeds it, the gateway serves it. Parts start from the storage upwards and stop in reverse.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from pykka import ActorRef
+from pykka._envelope import Envelope
+
+from sojourn.storage import Batch, Durability, Journal
+
+from .agent import Agent, AgentRunner
+from .alarm import Alarm
+from .clock import Clock
+from .commits import Done, GroupCommit, ReplyTarget
+from .config import RuntimeConfig
+from .explain import Explainer
+from .loop import Dispatcher
+from .reads import ReaderActor, Reads
+from .reception import Reception
+from .registry import RegistryActor
+from .requests import HANDLERS
+from .shared import Shared
+from .store import CheckpointActor, StoreActor, WriteBatch
+
+logger = logging.getLogger(__name__)
+
+
+class Core:
+    """One runtime on one loop. Start and stop it on that loop; everything else is loop thread only too."""
+
+    def __init__(
+        self,
+        path: str | None,
+        durability: Durability,
+        clock: Clock,
+        config: RuntimeConfig,
+        agent: Agent | None = None,
+    ) -> None:
+        """Nothing is opened yet. `path` None goes with durability `memory` alone."""
+        self.path = path
+        self.durability: Durability = durability
+        self.clock = clock
+        self.config = config
+        self._agent = agent
+        self.draining = False
+
+    def start(self) -> None:
+        """Open the file and be ready: what fell due while nobody served is expired behind that.
+
+        Raises the `StorageError` that says why the file cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        self.loop = loop
+        journal = Journal.open(self.path, self.durability)
+        self.epoch = journal.epoch
+        self.dispatcher = Dispatcher(loop, dead_letter=self._dead_letter)
+        self._checkpointer = CheckpointActor.start(journal)
+        self._reader = ReaderActor.start(journal.reader(), loop)
+        checkpointer = self._checkpointer
+        self._store: ActorRef[StoreActor] = StoreActor.start(
+            journal, loop, lambda: checkpointer.tell("checkpoint")
+        )
+        registry = self.registry = RegistryActor(self.dispatcher, journal.next_key)
+        registry.launch(self.dispatcher)
+        self.explainer = Explainer(registry)
+        self.commits = GroupCommit(loop, self, registry.lost)
+        self.reads = Reads(self._reader)
+        self.shared = Shared(
+            config=self.config,
+            clock=self.clock,
+            commits=self.commits,
+            reads=self.reads,
+            handlers=HANDLERS,
+            crashed=registry.crashed,
+            ended=registry.ended,
+            rested=registry.rested,
+            erase=registry.erase,
+            explain=self.explainer.explain,
+        )
+        registry.inhabit(self.shared)
+        self.agent = None if self._agent is None else AgentRunner(self._agent, registry, loop)
+        self.shared.agent = self.agent
+        self.reception = Reception(registry)
+        self.alarm = Alarm(loop, self.clock, self.shared.wheel, registry)
+        registry.stored_due = 0.0
+        self.alarm.arm()
+
+    def write(self, batch: Batch, done: Done) -> None:
+        """Group commit's way to the store."""
+        self._store.tell(WriteBatch(batch, done))
+
+    @property
+    def idle(self) -> bool:
+        """No mailbox, no turn, no read and no commit is outstanding, and nothing is due."""
+        return (
+            self.dispatcher.idle
+            and self.commits.idle
+            and self.reads.idle
+            and self.registry.idle
+            and self.reception.idle
+            and self.alarm.idle
+            and (self.agent is None or self.agent.idle)
+        )
+
+    async def settle(self) -> None:
+        """Wait until it is idle: every consequence of what happened so far has happened."""
+        while not self.idle:
+            await self.commits.flushed()
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """Finish what is under way, save every session, close the file."""
+        self.draining = True
+        self.alarm.stop()
+        if self.agent is not None:
+            self.agent.stop()
+        while not (self.dispatcher.idle and self.commits.idle and self.reads.idle):
+            await self.commits.flushed()
+            await asyncio.sleep(0)
+        await self._save_all()
+        self.registry.retire_all()
+        await asyncio.to_thread(self._stop_threads)
+        self.dispatcher.close()
+
+    async def _save_all(self) -> None:
+        """Snapshots of all live sessions, a few thousand in one commit."""
+        for count, actor in enumerate(tuple(self.registry.live.values()), 1):
+            if actor.snapshot_seq != actor.session.seq or actor.stored_due != actor.session.due_at:
+                actor.snapshot()
+            if count % 2000 == 0:
+                await self.commits.flushed()
+        await self.commits.flushed()
+
+    def _stop_threads(self) -> None:
+        self._reader.stop()
+        self._checkpointer.stop()
+        self._store.stop()
+
+    def _dead_letter(self, envelope: Envelope[Any], reason: str) -> None:
+        self.registry.dead_letters.add(self.clock.now(), "", reason, envelope.message)
+
+    def reply_when_settled(self, reply_to: ReplyTarget, value: Any) -> None:
+        """Answer when everything recorded so far is committed: for answers that show several sessions."""
+        self.registry.when_settled(lambda: reply_to.set(value))

@@ -1,0 +1,217 @@
+"""What a program that embeds Sojourn holds: sessions by id, messages on their way, subscriptions."""
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from .futures import LoopFuture
+from .messages import (
+    Accepted,
+    Caller,
+    Closed,
+    CloseSession,
+    ContextUpdated,
+    Created,
+    Erased,
+    EraseSession,
+    Events,
+    GetSession,
+    Rated,
+    RateSession,
+    ReadHistory,
+    Reopened,
+    ReopenSession,
+    State,
+    Tagged,
+    TagSession,
+    UpdateContext,
+)
+from .packing import unpack
+from .values import check_json
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+SERVICE: Final = Caller("service")
+USER: Final = Caller("user")
+PAGE_BYTES: Final = 16 << 20
+
+Event = dict[str, Any]
+"""One event: `type`, `session_id`, `seq`, `at` and its payload, as on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of the history."""
+
+    message_id: str
+    author: str
+    text: str | None
+    data: Any
+    seq: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A page of events, oldest first. `more`: there are others behind the last."""
+
+    events: list[Event]
+    more: bool
+
+
+class SentMessage:
+    """A message on its way: await it, or ask for its `result`, to know that it is stored."""
+
+    __slots__ = ("_accepted", "answer")
+
+    def __init__(self, accepted: LoopFuture[Accepted], answer: LoopFuture[Message]) -> None:
+        self._accepted = accepted
+        self.answer = answer
+        """The agent's answer, to be awaited; it fails when the agent does."""
+
+    def result(self, timeout: float | None = None) -> Accepted:
+        """Wait until it is stored, at most `timeout` seconds; raises `SessionError` when it was refused."""
+        return self._accepted.result(timeout)
+
+    def reply(self, timeout: float | None = None) -> Message:
+        """Wait for the agent's answer, at most `timeout` seconds (`pykka.Timeout`)."""
+        return self.answer.result(timeout)
+
+    def __await__(self) -> Generator[Any, None, Accepted]:
+        return self._accepted.__await__()
+
+
+class Subscription:
+    """Has a function called with each event, on the runtime's loop thread, until `cancel`."""
+
+    def __init__(self, callback: Callable[[Event], object], cancel: Callable[["Subscription"], None]) -> None:
+        self.attached: set[str] = set()
+        self.max_attachments = 1 << 62
+        self._callback = callback
+        self._cancel = cancel
+
+    def set(self, frame: bytes) -> None:
+        """Take one event."""
+        try:
+            self._callback(unpack(frame))
+        except Exception:
+            logger.exception("a subscriber of events failed")
+
+    def set_exception(self, _exc_info: Any = None) -> None:
+        """The commit failed: nothing happened."""
+
+    def cancel(self) -> None:
+        """Stop it; from any thread."""
+        self._cancel(self)
+
+
+class SessionHandle:
+    """One session, live or not, by its id: usable at once, also before its creation is committed.
+
+    Every method returns a future that can be awaited, or waited for with `result(timeout)` from any other
+    thread than the loop's; it raises `SessionError` when the request was refused.
+    """
+
+    def __init__(
+        self, runtime: "Runtime", session_id: str | None, created: LoopFuture[Created] | None = None
+    ) -> None:
+        self._runtime = runtime
+        self._id = session_id
+        self._created = created
+
+    def __await__(self) -> Generator[Any, None, "SessionHandle"]:
+        """Wait until its creation is committed."""
+        if self._created is not None:
+            self._id = (yield from self._created.__await__()).session_id
+        return self
+
+    def __repr__(self) -> str:
+        return f"<SessionHandle {self._id}>"
+
+    @property
+    def id(self) -> str:
+        """The session_id. With a `request_key` it is known only once the creation is: then this waits."""
+        if self._id is None:
+            assert self._created is not None
+            self._id = self._created.result(60.0).session_id
+        return self._id
+
+    def send(
+        self,
+        text: str | None = None,
+        *,
+        message_id: str | None = None,
+        data: Any = None,
+        attachments: list[Any] | None = None,
+        context: dict[str, Any] | None = None,
+        author: str = "user",
+        author_id: str | None = None,
+    ) -> SentMessage:
+        """Store a message: `author` is `user`, `human` or `system`; at least one of text, data, attachments."""
+        return self._runtime.send_to(
+            self.id,
+            text,
+            message_id=message_id,
+            data=data,
+            attachments=attachments,
+            context=context,
+            author=author,
+            author_id=author_id,
+        )
+
+    def get(self) -> LoopFuture[dict[str, Any]]:
+        """The session map."""
+        return self._ask(GetSession(*self._request()), _session_of)
+
+    def history(self, after_seq: int = 0, limit: int = 100) -> LoopFuture[History]:
+        """Events behind `after_seq`, oldest first, at most `limit`."""
+        return self._ask(ReadHistory(*self._request(), after_seq, limit, PAGE_BYTES), _history_of)
+
+    def update_context(
+        self, patch: dict[str, Any], expected_version: int | None = None
+    ) -> LoopFuture[ContextUpdated]:
+        """Merge a JSON Merge Patch (None deletes), if the context is still at `expected_version`."""
+        check_json(patch, "context")
+        return self._ask(UpdateContext(*self._request(), patch, expected_version))
+
+    def close(self, reason: str | None = None) -> LoopFuture[Closed]:
+        """Close it; until its grace period ends it can be reopened."""
+        return self._ask(CloseSession(*self._request(), reason))
+
+    def reopen(self) -> LoopFuture[Reopened]:
+        """Open it again, as the user."""
+        return self._ask(ReopenSession(*self._request(USER)))
+
+    def rate(self, rating: int, feedback: str | None = None) -> LoopFuture[Rated]:
+        """The user's rating, 1 to 5."""
+        return self._ask(RateSession(*self._request(USER), rating, feedback))
+
+    def tag(self, add: Sequence[str] = (), remove: Sequence[str] = ()) -> LoopFuture[Tagged]:
+        """Add and remove tags."""
+        return self._ask(TagSession(*self._request(), add, remove))
+
+    def erase(self) -> LoopFuture[Erased]:
+        """Remove it with its history."""
+        return self._ask(EraseSession(*self._request()))
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
+        """Have `callback` called with each event of this session from now on."""
+        return self._runtime.attach(self.id, callback)
+
+    def _request(self, by: Caller = SERVICE) -> tuple[Caller, float, None, bool]:
+        return by, self._runtime.clock.now(), None, False
+
+    def _ask(self, request: Any, view: Callable[[Any], Any] | None = None) -> LoopFuture[Any]:
+        return self._runtime.ask(self.id, request, view)
+
+
+def _session_of(state: State) -> dict[str, Any]:
+    return state.session
+
+
+def _history_of(page: Events) -> History:
+    return History([unpack(event) for event in page.events], page.more)

@@ -1,0 +1,286 @@
+"""What a session actor may be asked, and what it answers.
+
+Requests come from the gateway's router and from `Runtime`, as the `message` of a Pykka envelope; each has
+one answer type or raises a `SessionError`. An answer reaches the asker only after the commit of what it
+speaks of. They are plain slotted classes, not frozen ones (freezing costs a microsecond each on the hot
+path), and are treated as immutable once sent.
+
+`now` is when the request was read; `origin` is the connection it came on, which gets the answer and is
+spared the push; `attach` says whether the request attaches it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from .errors import SessionError
+
+Json = Any
+
+
+class Subscriber(Protocol):
+    """A connection, or an embedding program's subscription: somebody whom events are pushed to."""
+
+    attached: set[str]
+    """The sessions it is attached to; kept by `Audience`."""
+    max_attachments: int
+
+    def set(self, frame: Any, /) -> None:
+        """Take one event, a msgpack map, after its commit. Called on the loop thread; must not block or raise."""
+        ...
+
+    def set_exception(self, exc_info: Any, /) -> None:
+        """The commit failed: the event never happened."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """Who asks: `by` in events. One object a connection."""
+
+    role: str
+    """`user`, `agent`, `service`, `ai` or `system`."""
+    id: str | None = None
+
+    def as_map(self) -> dict[str, str | None]:
+        return {"role": self.role, "id": self.id}
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """What every request carries."""
+
+    by: Caller
+    now: float
+    origin: Subscriber | None
+    attach: bool
+
+
+@dataclass(slots=True, eq=False)
+class SendMessage(Request):
+    """Store a message; reopens a closed session when it is the user's. Answer: `Accepted`."""
+
+    message_id: str | None
+    author: str
+    author_id: str | None
+    text: str | None
+    attachments: list[Json] | None
+    data: Json
+    context: dict[str, Json] | None
+    created: bool = False
+    """The registry made the session for this message."""
+    in_reply_to: str | None = None
+    """The message_id that the AI answers."""
+    verified: bool = False
+    """The message_id was looked up and is new, although its hash is known."""
+
+
+@dataclass(slots=True, eq=False)
+class CreateSession(Request):
+    """First request of a new session, sent by the registry. Answer: `Created`."""
+
+    user: dict[str, Json]
+    context: dict[str, Json]
+    metadata: dict[str, Json]
+    channel: str
+    timeouts: dict[str, float | None]
+    tags: list[str]
+    request_key: str | None
+    token_hash: bytes
+
+
+@dataclass(slots=True, eq=False)
+class GetSession(Request):
+    """Answer: `State`."""
+
+
+@dataclass(slots=True, eq=False)
+class ResumeSession(Request):
+    """Attach, and replay what came after `after_seq` (None: nothing). Answer: `Resumed`."""
+
+    after_seq: int | None
+    limit: int
+    max_bytes: int
+
+
+@dataclass(slots=True, eq=False)
+class ReadHistory(Request):
+    """Answer: `Events`, oldest first, at most `limit` and about `max_bytes`."""
+
+    after_seq: int
+    limit: int
+    max_bytes: int
+
+
+@dataclass(slots=True, eq=False)
+class UpdateContext(Request):
+    """Merge a patch; `expected_version` makes it a compare-and-set. Answer: `ContextUpdated`."""
+
+    patch: dict[str, Json]
+    expected_version: int | None
+
+
+@dataclass(slots=True, eq=False)
+class CloseSession(Request):
+    """Answer: `Closed`; a repeated one gets the first answer again."""
+
+    reason: str | None
+
+
+@dataclass(slots=True, eq=False)
+class ReopenSession(Request):
+    """Answer: `Reopened`."""
+
+
+@dataclass(slots=True, eq=False)
+class RateSession(Request):
+    """Answer: `Rated`."""
+
+    rating: int
+    feedback: str | None
+
+
+@dataclass(slots=True, eq=False)
+class TagSession(Request):
+    """Answer: `Tagged`."""
+
+    add: Sequence[str]
+    remove: Sequence[str]
+
+
+@dataclass(slots=True, eq=False)
+class DetachSession(Request):
+    """Detach `origin`, in its turn behind the requests before it. Answer: `Told`."""
+
+
+@dataclass(slots=True, eq=False)
+class Compose(Request):
+    """Tell the others that somebody types; never stored. Answer: `Told`."""
+
+    action: str
+
+
+@dataclass(slots=True, eq=False)
+class MarkRead(Request):
+    """Tell the others what was read; never stored. Answer: `Told`."""
+
+    read_seq: int
+
+
+@dataclass(slots=True, eq=False)
+class ExplainSession(Request):
+    """What does it wait for? Answer: `Explained`."""
+
+
+@dataclass(slots=True, eq=False)
+class EraseSession(Request):
+    """Remove it with its history. Answer: `Erased`."""
+
+
+@dataclass(slots=True, eq=False)
+class FailMessage:
+    """From the registry: the handling of a request failed for good. No answer."""
+
+    now: float
+    message_id: str | None
+    code: str
+    message: str
+
+    @staticmethod
+    def of(request: object, error: SessionError, now: float) -> "FailMessage":
+        """What is said of `request`, whatever it was."""
+        message_id = request.message_id if isinstance(request, SendMessage) else None
+        return FailMessage(now, message_id, error.code, error.message)
+
+
+class Probe:
+    """Answered with None as soon as the session is in memory."""
+
+    __slots__ = ()
+
+
+class Tick:
+    """The wheel, to an actor's system lane: time has passed."""
+
+    __slots__ = ()
+
+
+class Accepted(NamedTuple):
+    """A message is stored (or was before: `duplicate`). `seq` is its place in the history."""
+
+    session_id: str
+    message_id: str
+    seq: int
+    duplicate: bool
+    created: bool
+    reopened: bool
+
+
+class Created(NamedTuple):
+    session_id: str
+    session: dict[str, Json]
+
+
+class State(NamedTuple):
+    session: dict[str, Json]
+
+
+class Events(NamedTuple):
+    """`events`: each one msgpack map, oldest first. `more`: there are others behind the last."""
+
+    session_id: str
+    events: list[bytes]
+    more: bool
+
+
+class Resumed(NamedTuple):
+    session: dict[str, Json]
+    events: list[bytes]
+    complete: bool
+    more: bool
+
+
+class ContextUpdated(NamedTuple):
+    session_id: str
+    context: dict[str, Json]
+    context_version: int
+    seq: int
+
+
+class Closed(NamedTuple):
+    session_id: str
+    reason: str | None
+    reopen_until: float | None
+    seq: int
+
+
+class Reopened(NamedTuple):
+    session: dict[str, Json]
+    seq: int
+
+
+class Rated(NamedTuple):
+    session_id: str
+    seq: int
+
+
+class Tagged(NamedTuple):
+    session_id: str
+    tags: list[str]
+    seq: int
+
+
+class Told(NamedTuple):
+    session_id: str
+
+
+class Explained(NamedTuple):
+    session_id: str
+    why: dict[str, Json]
+
+
+class Erased(NamedTuple):
+    """How much is gone."""
+
+    sessions: int
+    events: int

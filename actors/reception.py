@@ -1,0 +1,261 @@
+"""Requests that concern more than one known session: create, write to a user, list, erase a person.
+
+Both doors come through here, the gateway's router and the embedding `Runtime`. Loop thread only.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pykka._envelope import Envelope
+
+from sojourn.storage import Reader, SessionRow
+
+from .commits import ReplyTarget
+from .context import check_patch, check_size, merge_patch
+from .envelopes import enclose
+from .errors import InvalidRequest, SessionError, StorageFailed, TooManyAttachments
+from .events import session_map
+from .lifecycle import Status
+from .messages import Caller, CreateSession, Erased, EraseSession, SendMessage, Subscriber
+from .packing import pack
+from .registry import RegistryActor
+from .routes import Addressed
+from .session import SessionActor
+from .snapshots import restore
+from .state import Session
+
+TIMEOUTS: Final = ("session_timeout", "keep_alive", "dialog_timeout", "max_lifetime")
+ERASE_PAGE: Final = 500
+LIST_PAGE: Final = 100
+"""Sessions restored in one turn of the loop, for a list."""
+
+
+class Reception:
+    """The requests that are not one session's."""
+
+    def __init__(self, registry: RegistryActor) -> None:
+        self._registry = registry
+        self._creating: dict[str, list[tuple[CreateSession, ReplyTarget]]] = {}
+        self._secret = os.urandom(32)
+        """Makes a creation's resume token again when the creation is asked for again; it dies with the process."""
+
+    @property
+    def idle(self) -> bool:
+        """No creation waits for its request_key to be looked up."""
+        return not self._creating
+
+    def resume_token(self, session_id: str) -> str:
+        """The token returned at creation by this process; only its hash is stored."""
+        return hmac.new(self._secret, session_id.encode(), hashlib.sha256).hexdigest()
+
+    def new_id(self, now: float) -> str:
+        """A session_id: milliseconds, then 80 random bits, so that ids sort roughly by creation."""
+        return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
+
+    def creation(
+        self,
+        session_id: str,
+        by: Caller,
+        now: float,
+        origin: Subscriber | None,
+        *,
+        attach: bool = True,
+        user: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        channel: str,
+        timeouts: Mapping[str, float | None] | None = None,
+        tags: list[str] | None = None,
+        request_key: str | None = None,
+    ) -> CreateSession:
+        """The checked first request of a new session; raises `SessionError` before anything is recorded."""
+        shared = self._registry.shared
+        config = shared.config
+        merged: dict[str, Any] = {}
+        if context:
+            check_patch(context)
+            shared.sensitive.refuse_mask(context)
+            merged = merge_patch({}, context)
+            check_size(
+                merged,
+                len(pack(merged)),
+                max_keys=config.max_context_keys,
+                max_bytes=config.max_context_bytes,
+            )
+        if attach and origin is not None and not shared.audience.has_room(origin, session_id):
+            raise TooManyAttachments(
+                f"this connection is attached to {len(origin.attached)} sessions: detach some first",
+                details={"limit": "max_attachments", "max": origin.max_attachments},
+            )
+        return CreateSession(
+            by=by,
+            now=now,
+            origin=origin,
+            attach=attach,
+            user=user or {},
+            context=merged,
+            metadata=metadata or {},
+            channel=channel,
+            timeouts=self.timeouts(channel, timeouts),
+            tags=list(dict.fromkeys(tags or ())),
+            request_key=request_key,
+            token_hash=hashlib.sha256(self.resume_token(session_id).encode()).digest(),
+        )
+
+    def timeouts(self, channel: str, asked: Mapping[str, float | None] | None) -> dict[str, float | None]:
+        """The timers of a new session: asked for, else its channel's, else the server's; within the maxima."""
+        config = self._registry.shared.config
+        defaults = config.channels.get(channel)
+        if defaults is None:
+            defaults = config.session
+            session_timeout = config.channel_timeouts.get(channel, defaults.session_timeout)
+        else:
+            session_timeout = defaults.session_timeout
+        found: dict[str, float | None] = {
+            "session_timeout": session_timeout,
+            "keep_alive": defaults.keep_alive,
+            "dialog_timeout": defaults.dialog_timeout,
+            "max_lifetime": defaults.max_lifetime,
+        }
+        for name in TIMEOUTS:
+            most: float | None = getattr(config.maxima, name)
+            if asked is not None and name in asked:
+                value = asked[name]
+                if most is not None and (value is None or value > most):
+                    raise InvalidRequest(
+                        f"timeouts.{name} may be at most {most:g} seconds here, and not never",
+                        details={"key": f"timeouts.{name}", "expected": f"at most {most:g}", "got": value},
+                    )
+                found[name] = value
+            elif most is not None:
+                value = found[name]
+                found[name] = most if value is None else min(value, most)
+        return {name: None if value is None else float(value) for name, value in found.items()}
+
+    def create(self, session_id: str, creation: CreateSession, reply_to: ReplyTarget) -> None:
+        """Make the session, or answer with the one that this `request_key` made before."""
+        key = creation.request_key
+        if key is None:
+            self._create(session_id, creation, reply_to)
+            return
+        waiting = self._creating.get(key)
+        if waiting is not None:
+            waiting.append((creation, reply_to))
+            return
+        self._creating[key] = [(creation, reply_to)]
+
+        def found(known: str | None) -> None:
+            first, *others = self._creating.pop(key)
+            if known is None:
+                known = session_id
+                self._create(session_id, *first)
+            else:
+                self._registry.deliver(known, enclose(*first))
+            for again, target in others:
+                self._registry.deliver(known, enclose(again, target))
+
+        def failed(error: Exception) -> None:
+            for _, target in self._creating.pop(key):
+                failure = StorageFailed(f"the request_key could not be looked up: {error}", retry_after=1.0)
+                target.set_exception((StorageFailed, failure, None))
+
+        def look_up() -> None:
+            self._registry.shared.reads.ask(lambda reader: reader.find_request(key), found, failed)
+
+        self._registry.when_settled(look_up)
+
+    def _create(self, session_id: str, creation: CreateSession, reply_to: ReplyTarget) -> None:
+        user_id = creation.user.get("user_id")
+        if user_id is not None:
+            self._registry.routes.created((user_id, creation.channel), session_id)
+        self._registry.create(session_id, (enclose(creation, reply_to),))
+
+    def send_to_user(self, session_id: str, creation: CreateSession, envelope: Envelope[Any]) -> None:
+        """Have a message go to the user's session of that channel; `session_id` is for a new one."""
+        message: SendMessage = envelope.message
+        origin = message.origin
+        if origin is not None and message.attach and len(origin.attached) >= origin.max_attachments:
+            creation.attach = False
+        self._registry.routes.send(
+            (creation.user["user_id"], creation.channel), Addressed(session_id, creation, envelope)
+        )
+
+    # -- lists and erasure -------------------------------------------------------------------------
+
+    async def page(
+        self, filters: Mapping[str, str], limit: int, before_key: int | None, now: float
+    ) -> tuple[list[tuple[int, dict[str, Any]]], int | None]:
+        """Sessions newest created first, as (key, session map), and the key to go on behind (None: the end).
+
+        Each is shown as of `now`: one that is due is shown expired, whether or not its expiry is stored yet.
+        """
+        reads = self._registry.shared.reads
+        found: list[tuple[int, dict[str, Any]]] = []
+        while len(found) < limit:
+            rows = await reads.get(_page_of(filters, min(limit - len(found), LIST_PAGE), before_key))
+            if not rows:
+                return found, None
+            before_key = rows[-1].key
+            absent = [row.session_id for row in rows if row.session_id not in self._registry.live]
+            stored = await reads.get(_load_of(absent))
+            for row in rows:
+                actor = self._registry.live.get(row.session_id)
+                if actor is not None:
+                    session = actor.session
+                elif row.session_id in stored:
+                    session = restore(stored[row.session_id])
+                else:
+                    continue
+                view = self._as_of(session, now)
+                if all(view[name] == wanted for name, wanted in filters.items() if name != "user_id"):
+                    found.append((row.key, view))
+        return found, before_key
+
+    def _as_of(self, session: Session, now: float) -> dict[str, Any]:
+        sensitive = self._registry.shared.sensitive
+        view = session_map(session, sensitive)
+        if session.status is Status.EXPIRED or session.expires_at > now:
+            return view
+        return {
+            **view,
+            "status": "expired",
+            "expired_at": session.expires_at,
+            "expiry_reason": view["expires_why"],
+        }
+
+    async def erase_user(self, user_id: str, request: EraseSession) -> Erased:
+        """Erase every session of a person; how much is gone, when it is gone."""
+        sessions = events = 0
+        before_key: int | None = None
+        while True:
+            rows = await self._registry.shared.reads.get(
+                _page_of({"user_id": user_id}, ERASE_PAGE, before_key)
+            )
+            if not rows:
+                return Erased(sessions, events)
+            before_key = rows[-1].key
+            for row in rows:
+                future = SessionActor._create_future()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # Pykka's hook
+                self._registry.deliver(row.session_id, enclose(request, future))
+                try:
+                    erased: Erased = await future
+                except SessionError as error:
+                    if error.code != "session_not_found":
+                        raise
+                else:
+                    sessions += erased.sessions
+                    events += erased.events
+
+
+def _page_of(filters: Mapping[str, str], limit: int, before_key: int | None) -> Any:
+    def ask(reader: Reader) -> list[SessionRow]:
+        return reader.page(**filters, before_key=before_key, limit=limit)
+
+    return ask
+
+
+def _load_of(session_ids: list[str]) -> Any:
+    return lambda reader: reader.load(session_ids)

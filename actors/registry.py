@@ -1,0 +1,466 @@
+"""The registry actor: it finds sessions, starts, passivates, activates, restarts and stops their actors.
+
+Identity outlives the object: a session that is not in memory is loaded when something is sent to it, and
+whoever sent it cannot tell. Everything here runs on the loop thread; its own dict from id to actor is the
+only index of live sessions (Pykka's global registry is a list).
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+from pykka import ActorRef
+from pykka._envelope import Envelope
+
+from sojourn.storage import StorageError, StoredSession
+
+from .commits import Then
+from .envelopes import enclose
+from .errors import Overloaded, SessionNotFound, StorageFailed
+from .lifecycle import Status
+from .loop import Dispatcher, LoopActor
+from .mailbox import MailboxFull
+from .messages import FailMessage, Probe, Tick
+from .packing import pack, unpack
+from .routes import Routes
+from .session import SessionActor
+from .shared import Shared
+from .snapshots import restore
+from .state import Session
+from .supervision import DeadLetters, Supervisor
+from .timers import NEVER
+
+logger = logging.getLogger(__name__)
+
+TICK: Final = Envelope(Tick())
+RETRY_AFTER: Final = 0.5
+SWEEP_PAGE: Final = 256
+
+
+class FindSession:
+    """Answer: the `ActorRef` of a live session, or None. For programs that talk Pykka."""
+
+    __slots__ = ("session_id",)
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+
+
+class _Told:
+    """A reply target that runs a step on whatever comes."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: Callable[[Any], None]) -> None:
+        self._step = step
+
+    def set(self, value: Any = None) -> None:
+        self._step(value)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        self._step(exc_info)
+
+
+class Later:
+    """Something to do at a time: an entry of the wheel that is no session."""
+
+    __slots__ = ("run", "wake_at")
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.run = run
+        self.wake_at = NEVER
+
+
+class RegistryActor(LoopActor):
+    """Owner of all session actors of a runtime."""
+
+    use_pykka_registry = False
+    stops_all_on_exit = False
+
+    def __init__(self, dispatcher: Dispatcher, next_key: int) -> None:
+        super().__init__()
+        self.dispatcher = dispatcher
+        self.next_key = next_key
+        self.live: dict[str, SessionActor] = {}
+        self.dead_letters = DeadLetters()
+        self._loading: dict[str, list[Envelope[Any]]] = {}
+        self._to_save: set[str] = set()
+        self.sweeping = False
+
+    def inhabit(self, shared: Shared) -> None:
+        """Take the house over; the two know each other, so one must come first."""
+        self.shared = shared
+        self.supervisor = Supervisor(shared.config.restart_intensity, shared.config.restart_period)
+        self.routes = Routes(self)
+        self.stored_due = NEVER
+        """No session in storage that is not live falls due before this."""
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, FindSession):
+            actor = self.live.get(message.session_id)
+            return None if actor is None else actor.actor_ref
+        return super().on_receive(message)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being loaded, looked up or swept."""
+        return not self._loading and not self.sweeping and self.routes.idle
+
+    # -- delivering --------------------------------------------------------------------------------
+
+    def deliver(self, session_id: str, envelope: Envelope[Any]) -> None:
+        """Put an envelope into the session's mailbox, loading it first if need be."""
+        actor = self.live.get(session_id)
+        if actor is not None:
+            try:
+                actor.actor_inbox.put(envelope)
+            except MailboxFull as full:
+                self._refuse_full(envelope, session_id, full)
+            return
+        waiting = self._loading.get(session_id)
+        if waiting is None:
+            self._loading[session_id] = [envelope]
+            self._load(session_id)
+        elif len(waiting) < self.shared.config.mailbox_limit:
+            waiting.append(envelope)
+        else:
+            self._refuse_full(envelope, session_id, MailboxFull(len(waiting)))
+
+    def _refuse_full(self, envelope: Envelope[Any], session_id: str, full: MailboxFull) -> None:
+        error = Overloaded(
+            f"session {session_id} has {full.limit} requests waiting: slow down",
+            session_id=session_id,
+            retry_after=RETRY_AFTER,
+            details={"limit": "mailbox_limit", "max": full.limit},
+        )
+        if envelope.reply_to is not None:
+            envelope.reply_to.set_exception((Overloaded, error, None))
+        else:
+            self.dead_letters.add(self.shared.clock.now(), session_id, "mailbox_full", envelope.message)
+
+    def when_live(self, session_id: str, step: Callable[[Any], None]) -> None:
+        """Load a session if need be, then run `step`, also when there is no such session (any more)."""
+        probe: Envelope[Any] = enclose(Probe(), _Told(step))
+        self.deliver(session_id, probe)
+
+    # -- starting ----------------------------------------------------------------------------------
+
+    def create(self, session_id: str, envelopes: Iterable[Envelope[Any]]) -> SessionActor:
+        """Start the actor of a new session; the first envelope makes its first event."""
+        key = self.next_key
+        self.next_key = key + 1
+        actor = self._start(Session(key, session_id), NEVER)
+        for envelope in envelopes:
+            actor.actor_inbox.put(envelope)
+        return actor
+
+    def _start(self, session: Session, stored_due: float) -> SessionActor:
+        shared = self.shared
+        actor = SessionActor(session, shared, stored_due)
+        self.live[session.session_id] = actor
+        actor.launch(self.dispatcher)
+        shared.wheel.file(
+            actor, min(session.due_at, shared.clock.now() + shared.config.passivate_after)
+        )
+        if len(self.live) > shared.config.max_live:
+            self._make_room()
+        return actor
+
+    def _load(self, session_id: str) -> None:
+        self.shared.reads.load(
+            session_id,
+            lambda stored: self._loaded(session_id, stored),
+            lambda error: self._not_loaded(session_id, error),
+        )
+
+    def _loaded(self, session_id: str, stored: StoredSession | None) -> None:
+        waiting = self._loading.pop(session_id, [])
+        if stored is None:
+            self._answer_all(
+                waiting,
+                lambda: SessionNotFound(f"there is no session {session_id!r}", session_id=session_id),
+            )
+            return
+        actor = self.activate(stored)
+        if session_id in self._to_save:
+            self._to_save.discard(session_id)
+            actor.snapshot()
+        for envelope in waiting:
+            actor.actor_inbox.put(envelope)
+
+    def activate(self, stored: StoredSession) -> SessionActor:
+        """Start the actor of a stored session."""
+        due = stored.row.due_at
+        actor = self._start(restore(stored), NEVER if due is None else due)
+        actor.snapshot_seq = stored.row.seq
+        return actor
+
+    def _not_loaded(self, session_id: str, error: Exception) -> None:
+        waiting = self._loading.pop(session_id, [])
+        self._answer_all(
+            waiting,
+            lambda: StorageFailed(f"session {session_id} could not be read: {error}", retry_after=1.0),
+        )
+
+    @staticmethod
+    def _answer_all(envelopes: Iterable[Envelope[Any]], error: Callable[[], Exception]) -> None:
+        for envelope in envelopes:
+            if envelope.reply_to is not None:
+                failure = error()
+                envelope.reply_to.set_exception((type(failure), failure, None))
+
+    # -- waking ------------------------------------------------------------------------------------
+
+    def wake(self, entry: Any) -> None:
+        """The wheel's entry is due: a session to tick, or something to do."""
+        if isinstance(entry, SessionActor):
+            if self.live.get(entry.session.session_id) is entry:
+                entry.actor_inbox.put_system(TICK)
+        else:
+            entry.run()
+
+    def rested(self, actor: SessionActor) -> None:
+        """After a tick: passivate an actor of which nothing was asked since the last look, else look again later."""
+        if actor.session.status is Status.EXPIRED and actor.batch is not None:
+            return  # it leaves after its commit
+        touched, actor.touched = actor.touched, False
+        if not touched:
+            self.passivate(actor)
+        else:
+            now = self.shared.clock.now()
+            self.shared.wheel.file(
+                actor, min(actor.session.due_at, now + self.shared.config.passivate_after)
+            )
+
+    # -- stopping ----------------------------------------------------------------------------------
+
+    def passivate(self, actor: SessionActor) -> None:
+        """Save the session, then let its actor go, unless something came for it meanwhile."""
+        session = actor.session
+        actor.touched = False
+        if actor.snapshot_seq != session.seq or actor.stored_due != session.due_at:
+            actor.snapshot()
+        self._after_commit(actor, lambda: self._let_go(actor))
+
+    def ended(self, actor: SessionActor) -> None:
+        """The session has expired: nobody is attached after its commit, and its actor goes."""
+        actor.touched = False
+
+        def let_go() -> None:
+            self.shared.audience.clear(actor.session.session_id)
+            self._let_go(actor)
+
+        self._after_commit(actor, let_go)
+
+    def _after_commit(self, actor: SessionActor, step: Callable[[], None]) -> None:
+        batch = actor.batch
+        if batch is None:
+            step()
+        else:
+            batch.owed.append((Then(step), None))
+
+    def _let_go(self, actor: SessionActor) -> None:
+        session = actor.session
+        if self.live.get(session.session_id) is not actor:
+            return
+        idle = not actor.touched and actor.batch is None and actor.actor_inbox.empty()
+        if not idle or actor.actor_inbox.held or actor.snapshot_seq != session.seq:
+            self.shared.wheel.file(
+                actor, min(session.due_at, self.shared.clock.now() + self.shared.config.passivate_after)
+            )
+            return
+        self.unload(actor)
+        if session.due_at < self.stored_due:
+            self.stored_due = session.due_at
+            self.shared.wheel.changed()
+
+    def unload(self, actor: SessionActor) -> list[Envelope[Any]]:
+        """Take the actor out of memory; what waits in its mailbox is returned, for whoever comes next."""
+        session = actor.session
+        del self.live[session.session_id]
+        self.routes.forget(session)
+        actor.wake_at = NEVER
+        waiting: list[Envelope[Any]] = []
+        inbox = actor.actor_inbox
+        while not inbox.empty():
+            envelope = inbox.get()
+            if envelope is not TICK:
+                waiting.append(envelope)
+        actor.retire()
+        return waiting
+
+    def retire_all(self) -> None:
+        """Stop every session actor, newest first; they are saved."""
+        for actor in reversed(tuple(self.live.values())):
+            self.unload(actor)
+
+    def _make_room(self) -> None:
+        """Passivate those who were longest not asked: the oldest starts, skipping what was touched since."""
+        excess = len(self.live) - self.shared.config.max_live
+        chosen: list[SessionActor] = []
+        looked_at: list[SessionActor] = []
+        for actor in self.live.values():
+            looked_at.append(actor)
+            if not actor.touched and actor.actor_inbox.empty() and not actor.actor_inbox.held:
+                chosen.append(actor)
+            if len(chosen) >= excess or len(looked_at) >= 32 * excess:
+                break
+        for actor in looked_at:
+            # A second chance: to the back of the queue, and next time it must have been asked for something.
+            session_id = actor.session.session_id
+            self.live[session_id] = self.live.pop(session_id)
+            actor.touched = False
+        for actor in chosen or looked_at[:excess]:
+            self.passivate(actor)
+
+    # -- failing -----------------------------------------------------------------------------------
+
+    def crashed(self, actor: SessionActor, envelope: Envelope[Any], error: Exception, seq: int) -> None:
+        """An actor failed on an envelope: what it recorded behind `seq` for it is taken back, and it starts anew."""
+        session_id = actor.session.session_id
+        self._take_back(actor, seq)
+        now = self.shared.clock.now()
+        pause, poison = self.supervisor.failed(session_id, envelope, error, now)
+        if poison is None:
+            self.reload(actor, [envelope], pause)
+            return
+        self.dead_letters.add(now, session_id, "poison", envelope.message)
+        if envelope.reply_to is not None:
+            envelope.reply_to.set_exception((type(poison), poison, None))
+        self.reload(actor, [Envelope(FailMessage.of(envelope.message, poison, now))], pause)
+
+    def _take_back(self, actor: SessionActor, seq: int) -> None:
+        """Remove from the gathering batch what the failed handling put there."""
+        gathering = self.shared.commits.gathering
+        session = actor.session
+        gathering.events[:] = [row for row in gathering.events if row[0] != session.key or row[1] <= seq]
+        gathering.owed[:] = [
+            (target, value)
+            for target, value in gathering.owed
+            if not (isinstance(value, bytes) and _is_behind(value, session.session_id, seq))
+        ]
+        gathering.deadlines.pop(session.key, None)
+        if session.key in gathering.erased:
+            gathering.erased.remove(session.key)
+        if gathering.rows.pop(session.key, None) is not None:
+            self._to_save.add(session.session_id)
+
+    def reload(self, actor: SessionActor, first: list[Envelope[Any]], pause: float = 0.0) -> None:
+        """Replace the actor by one from storage, when what it recorded before is committed."""
+        session_id = actor.session.session_id
+        batch = actor.batch
+        self._loading[session_id] = first + self.unload(actor)
+
+        def load(_error: Exception | None = None) -> None:
+            if pause:
+                later = Later(lambda: self._load(session_id))
+                self.shared.wheel.file(later, self.shared.clock.now() + pause)
+            else:
+                self._load(session_id)
+
+        if batch is None:
+            load()
+        else:
+            batch.owed.append((Then(load, load), None))
+
+    def lost(self, actors: Iterable[SessionActor], _error: StorageError) -> None:
+        """A commit failed: these actors know more than is stored. They go; what waits for them is delivered again."""
+        now = self.shared.clock.now()
+        for actor in actors:
+            session_id = actor.session.session_id
+            if self.live.get(session_id) is not actor:
+                continue
+            waiting = self.unload(actor)
+            for envelope in waiting:
+                self.deliver(session_id, envelope)
+        # Their deadlines are storage's again; not at once, or a full disk would have us spin.
+        self.stored_due = min(self.stored_due, now + 1.0)
+        self.shared.wheel.changed()
+
+    def erase(self, actor: SessionActor, cause: Any, at: float) -> None:
+        """Remove a session with the next commit; who is attached is told, who asks later finds nothing."""
+        session = actor.session
+        session_id = session.session_id
+        batch = actor.join()
+        batch.erased.append(session.key)
+        batch.deadlines.pop(session.key, None)
+        frame = pack({"type": "session:expired", "session_id": session_id, "at": at, "reason": "erased"})
+        for subscriber in self.shared.audience.others(session_id, cause):
+            batch.owed.append((subscriber, frame))
+        clear = self.shared.audience.clear
+        batch.owed.append((Then(lambda: clear(session_id)), None))
+        self.reload(actor, [])
+
+    def ref(self, session_id: str) -> ActorRef[SessionActor] | None:
+        """The Pykka reference of a live session."""
+        actor = self.live.get(session_id)
+        return None if actor is None else actor.actor_ref
+
+    # -- deadlines in storage ----------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Activate and tick what falls due in storage, in the order of the deadlines, a page at a time."""
+        if not self.sweeping:
+            self.sweeping = True
+            self.stored_due = NEVER
+            self._sweep_behind(now, None)
+
+    def _sweep_behind(self, now: float, after: tuple[float, int] | None) -> None:
+        def page(rows: list[tuple[float, int, str]]) -> None:
+            absent = [session_id for _, _, session_id in rows if session_id not in self.live]
+            for _, key, session_id in rows:
+                self._refresh_deadline(key, session_id)
+            reads.ask(lambda reader: reader.load(absent), partial(activate, rows), self._sweep_failed)
+
+        def activate(rows: list[tuple[float, int, str]], found: dict[str, StoredSession]) -> None:
+            for _, _, session_id in rows:
+                stored = found.get(session_id)
+                if stored is not None and session_id not in self.live and session_id not in self._loading:
+                    self.activate(stored).actor_inbox.put_system(TICK)
+            # The next page when this one's ticks are done and committed: what waits elsewhere goes in between.
+            self.dispatcher.loop.call_soon(self.when_settled, partial(go_on, rows))
+
+        def go_on(rows: list[tuple[float, int, str]]) -> None:
+            if len(rows) < SWEEP_PAGE:
+                self.stored_due = NEVER
+                reads.ask(lambda reader: reader.next_due(), self._swept, self._sweep_failed)
+            else:
+                self._sweep_behind(now, rows[-1][:2])
+
+        reads = self.shared.reads
+        reads.ask(lambda reader: reader.due(now, SWEEP_PAGE, after), page, self._sweep_failed)
+
+    def _refresh_deadline(self, key: int, session_id: str) -> None:
+        """A live session's row may hold an early deadline for ever: it is moved when it is met."""
+        actor = self.live.get(session_id)
+        if actor is not None and actor.session.key == key and actor.session.due_at > actor.stored_due:
+            actor.stored_due = actor.session.due_at
+            commits = self.shared.commits
+            commits.gathering.deadlines[key] = None if actor.stored_due == NEVER else actor.stored_due
+            commits.arm()
+
+    def when_settled(self, step: Callable[[], None]) -> None:
+        batch = self.shared.commits.latest()
+        if batch is None:
+            step()
+        else:
+            batch.owed.append((Then(step, lambda _error: step()), None))
+
+    def _swept(self, next_due: float | None) -> None:
+        self.sweeping = False
+        if next_due is not None and next_due < self.stored_due:
+            # Not in the past: what could not be expired now (a full disk) is tried again in a moment.
+            self.stored_due = max(next_due, self.shared.clock.now() + 0.01)
+        self.shared.wheel.changed()
+
+    def _sweep_failed(self, error: Exception) -> None:
+        logger.warning("deadlines could not be read: %s", error)
+        self.sweeping = False
+        self.stored_due = self.shared.clock.now() + 1.0
+        self.shared.wheel.changed()
+
+
+def _is_behind(frame: bytes, session_id: str, seq: int) -> bool:
+    event: dict[str, Any] = unpack(frame)
+    return bool(event.get("session_id") == session_id and event.get("seq", 0) > seq)

@@ -1,0 +1,357 @@
+"""What each request does to a session: the rules between the life cycle's table and the journal.
+
+One function a request, by type in `HANDLERS`. Each lets time pass first, refuses before it records
+anything, and returns the answer, or `WAITING` when the answer needs a read.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from .context import check_patch, check_size, merge_patch
+from .errors import VersionConflict
+from .events import session_map
+from .lifecycle import NEVER, TABLE, Handling, On, Status, permit, refusal
+from .messages import (
+    Accepted,
+    Closed,
+    CloseSession,
+    Compose,
+    ContextUpdated,
+    Created,
+    CreateSession,
+    DetachSession,
+    Erased,
+    EraseSession,
+    Explained,
+    ExplainSession,
+    FailMessage,
+    GetSession,
+    MarkRead,
+    Probe,
+    Rated,
+    RateSession,
+    ReadHistory,
+    Reopened,
+    ReopenSession,
+    Request,
+    ResumeSession,
+    SendMessage,
+    State,
+    Tagged,
+    TagSession,
+    Tick,
+    Told,
+    UpdateContext,
+)
+from .packing import pack, splice_event
+from .reading import expired, look_up_message, may_know, read_history, resume
+from .session import SessionActor, Waiting
+from .state import ACTIVITY, CREATED, REOPENED, SERVER_MADE
+
+
+def on_tick(actor: SessionActor, _tick: Tick) -> None:
+    """The wheel's wake-up: harmless when it is early, exact when it is late."""
+    actor.pass_time(actor.shared.clock.now())
+    actor.shared.rested(actor)
+
+
+def on_create(actor: SessionActor, request: CreateSession) -> Created:
+    session = actor.session
+    if request.attach and request.origin is not None:
+        actor.attach(request.origin)
+    actor.record(
+        "session:created",
+        {
+            "user": request.user,
+            "context": request.context,
+            "metadata": request.metadata,
+            "channel": request.channel,
+            "timeouts": request.timeouts,
+            "tags": request.tags,
+            "by": request.by.as_map(),
+        },
+        request.now,
+        0,
+        request.origin,
+    )
+    actor.put_first_row(request.request_key, request.token_hash)
+    return Created(session.session_id, session_map(session, actor.shared.sensitive))
+
+
+def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting:
+    session = actor.session
+    message_id = request.message_id
+    if message_id is not None and not request.verified and may_know(session, message_id):
+        return look_up_message(actor, request, message_id)
+    at = request.now
+    if session.due_at <= at or at < session.last_at:
+        at = actor.pass_time(at)
+    author = request.author
+    on = On.USER_MESSAGE if author == "user" else On.OTHER_MESSAGE
+    if (session.status, on) not in TABLE:
+        raise refusal(session.status, on, session.session_id)
+    if request.context is not None:
+        _check_merge(actor, request.context)
+    origin = request.origin
+    if origin is not None and request.attach and session.session_id not in origin.attached:
+        actor.attach(origin)
+    flags = CREATED if request.created else 0
+    if session.status is Status.CLOSED:
+        _reopen(actor, request, at, "user_message")
+        flags |= REOPENED
+    if request.context is not None:
+        _merge(actor, request, request.context, at)
+    if author == "human" and session.handling is Handling.QUEUED:
+        _assign(actor, request, request.author_id, at)
+    if f"{author}_message" in actor.shared.activity:
+        flags |= ACTIVITY
+    if message_id is None:
+        message_id = f"{SERVER_MADE}{session.seq + 1}-{os.urandom(4).hex()}"
+    payload: dict[str, Any] = {
+        "author": author,
+        "message_id": message_id,
+        "text": request.text,
+        "attachments": request.attachments,
+        "data": request.data,
+    }
+    if request.author_id is not None:
+        payload["author_id"] = request.author_id
+    if request.in_reply_to is not None:
+        payload["in_reply_to"] = request.in_reply_to
+    actor.record("message:received", payload, at, flags, origin)
+    agent = actor.shared.agent
+    if agent is not None and author == "user" and session.handling is Handling.AI:
+        agent.answer_after_commit(actor, request, message_id)
+    return Accepted(
+        session.session_id, message_id, session.seq, False, request.created, flags & REOPENED != 0
+    )
+
+
+def on_get(actor: SessionActor, request: GetSession) -> State:
+    actor.pass_time(request.now)
+    if actor.session.status is Status.EXPIRED and request.by.role == "user":
+        raise expired(actor.session)
+    return State(session_map(actor.session, actor.shared.sensitive))
+
+
+def on_update_context(actor: SessionActor, request: UpdateContext) -> ContextUpdated:
+    session = actor.session
+    at = actor.pass_time(request.now)
+    permit(session.status, On.CONTEXT_UPDATE, session.session_id)
+    version = session.context_version
+    if request.expected_version is not None and request.expected_version != version:
+        raise VersionConflict(
+            f"the context is at version {version}, not {request.expected_version}: read it again, then retry",
+            session_id=session.session_id,
+            details={"context_version": version},
+        )
+    _check_merge(actor, request.patch)
+    if request.attach and request.origin is not None:
+        actor.attach(request.origin)
+    _merge(actor, request, request.patch, at)
+    return ContextUpdated(
+        session.session_id,
+        actor.shared.sensitive.masked(session.context_map()),
+        session.context_version,
+        session.seq,
+    )
+
+
+def on_close(actor: SessionActor, request: CloseSession) -> Closed:
+    session = actor.session
+    at = actor.pass_time(request.now)
+    step = permit(session.status, On.CLOSE, session.session_id)
+    if not step.events:
+        return _closed(actor)
+    timeouts = session.timeouts
+    until = min(
+        at + timeouts.keep_alive,
+        session.last_activity_at + timeouts.session_timeout,
+        session.created_at + timeouts.max_lifetime,
+    )
+    payload = {
+        "reason": request.reason,
+        "reopen_until": None if until == NEVER else until,
+        "by": request.by.as_map(),
+    }
+    actor.record("session:closed", payload, at, 0, request.origin)
+    actor.snapshot()
+    answer = _closed(actor)
+    actor.pass_time(at)  # without grace (keep_alive = 0) it expires in the same breath
+    return answer
+
+
+def on_reopen(actor: SessionActor, request: ReopenSession) -> Reopened:
+    session = actor.session
+    at = actor.pass_time(request.now)
+    permit(session.status, On.REOPEN, session.session_id, session.handling, session.assignee)
+    if request.attach and request.origin is not None:
+        actor.attach(request.origin)
+    _reopen(actor, request, at, "reopen" if request.by.role == "user" else None)
+    return Reopened(session_map(session, actor.shared.sensitive), session.seq)
+
+
+def on_rate(actor: SessionActor, request: RateSession) -> Rated:
+    session = actor.session
+    at = actor.pass_time(request.now)
+    permit(session.status, On.RATE, session.session_id)
+    payload = {"rating": request.rating, "feedback": request.feedback, "by": request.by.as_map()}
+    actor.record("session:rated", payload, at, _activity(actor, "rating"), request.origin)
+    return Rated(session.session_id, session.seq)
+
+
+def on_tag(actor: SessionActor, request: TagSession) -> Tagged:
+    session = actor.session
+    at = actor.pass_time(request.now)
+    permit(session.status, On.TAG, session.session_id)
+    removed = set(request.remove)
+    tags = [tag for tag in dict.fromkeys((*session.tags, *request.add)) if tag not in removed]
+    actor.record(
+        "session:tagged",
+        {"tags": tags, "by": request.by.as_map()},
+        at,
+        _activity(actor, "tag"),
+        request.origin,
+    )
+    return Tagged(session.session_id, tags, session.seq)
+
+
+def on_fail(actor: SessionActor, request: FailMessage) -> None:
+    """The history says that a message could not be handled; an expired session's history says nothing more."""
+    at = actor.pass_time(request.now)
+    if actor.session.status is not Status.EXPIRED:
+        payload = {"message_id": request.message_id, "code": request.code, "message": request.message}
+        actor.record("message:failed", payload, at)
+
+
+def on_probe(_actor: SessionActor, _probe: Probe) -> None:
+    """It is here: that was the question."""
+
+
+def on_detach(actor: SessionActor, request: DetachSession) -> Told:
+    session_id = actor.session.session_id
+    if request.origin is not None:
+        actor.shared.audience.detach(session_id, request.origin)
+    return Told(session_id)
+
+
+def on_compose(actor: SessionActor, request: Compose) -> Told:
+    return _tell_others(actor, request, "message:composing", {"action": request.action})
+
+
+def on_mark_read(actor: SessionActor, request: MarkRead) -> Told:
+    return _tell_others(actor, request, "message:read", {"read_seq": request.read_seq})
+
+
+def on_explain(actor: SessionActor, request: ExplainSession) -> Explained:
+    actor.pass_time(request.now)
+    return Explained(actor.session.session_id, actor.shared.explain(actor))
+
+
+def on_erase(actor: SessionActor, request: EraseSession) -> Erased:
+    """Everything of the session goes with the next commit; whoever asks for it later never knew it."""
+    session = actor.session
+    at = max(request.now, session.last_at)
+    actor.shared.erase(actor, request.origin, at)
+    return Erased(1, session.seq)
+
+
+def _closed(actor: SessionActor) -> Closed:
+    session = actor.session
+    until = None if session.expires_at == NEVER else session.expires_at
+    return Closed(session.session_id, session.close_reason, until, session.close_seq)
+
+
+def _check_merge(actor: SessionActor, patch: Mapping[str, Any]) -> None:
+    """Refuse a patch that may not be merged, before anything is recorded."""
+    shared = actor.shared
+    check_patch(patch)
+    shared.sensitive.refuse_mask(patch)
+    merged = merge_patch(actor.session.context_map(), patch)
+    check_size(
+        merged,
+        len(pack(merged)),
+        max_keys=shared.config.max_context_keys,
+        max_bytes=shared.config.max_context_bytes,
+    )
+
+
+def _merge(actor: SessionActor, request: Request, patch: Mapping[str, Any], at: float) -> None:
+    payload = {
+        "patch": patch,
+        "context_version": actor.session.context_version + 1,
+        "by": request.by.as_map(),
+    }
+    actor.record(
+        "session:context:updated", payload, at, _activity(actor, "context_update"), request.origin
+    )
+
+
+def _reopen(actor: SessionActor, request: Request, at: float, activity: str | None) -> None:
+    """Active again, under whoever handled it if that human is there; then what fell due meanwhile."""
+    session = actor.session
+    handling, assignee = session.handling, session.assignee
+    if handling is Handling.HUMAN and not actor.shared.is_present(assignee):
+        handling, assignee = Handling.AI, None
+    payload = {"handling": handling.value, "assignee": assignee, "by": request.by.as_map()}
+    flags = _activity(actor, activity) if activity else 0
+    actor.record("session:reopened", payload, at, flags, request.origin)
+    actor.snapshot()
+    actor.pass_time(at)
+
+
+def _assign(actor: SessionActor, request: Request, assignee: str | None, at: float) -> None:
+    """An agent's message to a queued session takes it."""
+    who = assignee or request.by.id
+    if who is None:
+        return
+    actor.record("session:assigned", {"assignee": who, "by": request.by.as_map()}, at, 0, request.origin)
+    actor.snapshot()
+
+
+def _activity(actor: SessionActor, kind: str) -> int:
+    return ACTIVITY if kind in actor.shared.activity else 0
+
+
+def _tell_others(actor: SessionActor, request: Request, event: str, payload: dict[str, Any]) -> Told:
+    session = actor.session
+    at = actor.pass_time(request.now)
+    if session.status is Status.EXPIRED:
+        raise expired(session)
+    others = actor.shared.audience.others(session.session_id, request.origin)
+    if others:
+        frame = pack(
+            {
+                "type": event,
+                "session_id": session.session_id,
+                "at": at,
+                **payload,
+                "by": request.by.as_map(),
+            }
+        )
+        for subscriber in others:
+            actor.shared.commits.after(actor.batch, subscriber, frame)
+    return Told(session.session_id)
+
+
+HANDLERS: Final[Mapping[type, Callable[[SessionActor, Any], Any]]] = {
+    Tick: on_tick,
+    Probe: on_probe,
+    SendMessage: on_send,
+    CreateSession: on_create,
+    GetSession: on_get,
+    ResumeSession: resume,
+    ReadHistory: read_history,
+    UpdateContext: on_update_context,
+    CloseSession: on_close,
+    ReopenSession: on_reopen,
+    RateSession: on_rate,
+    TagSession: on_tag,
+    FailMessage: on_fail,
+    DetachSession: on_detach,
+    Compose: on_compose,
+    MarkRead: on_mark_read,
+    ExplainSession: on_explain,
+    EraseSession: on_erase,
+}

@@ -1,0 +1,242 @@
+"""The actor of one conversation: it hosts a `Session`, and has no rule of its own.
+
+Its whole duty: take a request, have it handled by the rules (`requests.py`), hand the events that come of it
+to the gathering commit, and have the answer wait for that commit.
+
+Pykka's truths that it relies on: `__init__` runs in the starter's thread; an error in an ask goes to the
+asker and the actor lives; nothing restarts anything (the registry does); a stopped actor answers
+`ActorDeadError`, which is an answer and not a crash.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from sojourn.storage import EVENT_TYPES, EventRow, SessionRow
+
+from .errors import SessionError, StorageFailed, TooManyAttachments
+from .events import visible
+from .lifecycle import NEVER, Status
+from .loop import LoopActor, StopFlag
+from .mailbox import Mailbox
+from .messages import Subscriber
+from .packing import pack
+from .snapshots import freeze
+from .state import Session
+
+if TYPE_CHECKING:
+    from .commits import Gathering, ReplyTarget
+    from .shared import Shared
+
+
+class Waiting:
+    """Instead of an answer: it comes later (`SessionActor.later`), and the mailbox is held until then."""
+
+    __slots__ = ()
+
+
+WAITING: Final = Waiting()
+
+
+class SessionActor(LoopActor):
+    """One session in memory. Started by the registry, on the loop thread."""
+
+    __slots__ = (
+        "batch",
+        "current",
+        "session",
+        "shared",
+        "snapshot_seq",
+        "stored_due",
+        "touched",
+        "wake_at",
+    )
+
+    use_pykka_registry = False
+    stops_all_on_exit = False
+
+    def __init__(self, session: Session, shared: "Shared", stored_due: float) -> None:
+        """Lean on purpose: the base class's counter, names and reference are made when somebody asks."""
+        self.actor_urn = session.session_id
+        self.actor_inbox = Mailbox(shared.config.mailbox_limit)
+        self.actor_stopped = StopFlag()
+        self._ref = None
+        self.session = session
+        self.shared = shared
+        self.batch: Gathering | None = None
+        """The batch with its newest event, until that is committed."""
+        self.current: Any = None
+        """The envelope that is being handled, or whose answer is waited for."""
+        self.snapshot_seq = session.seq
+        self.stored_due = stored_due
+        """The deadline in the session's row: never later than the true one."""
+        self.touched = True
+        """Something was asked of it since the last look for idle ones."""
+        self.wake_at = NEVER
+
+    def _process(self, envelope: Any) -> None:
+        """Handle one envelope; the answer, or the refusal, waits for the commit of what it speaks of."""
+        request = envelope.message
+        shared = self.shared
+        handler = shared.handlers.get(type(request))
+        if handler is None:
+            super()._process(envelope)
+            return
+        self.current = envelope
+        self.touched = True
+        seq = self.session.seq
+        try:
+            answer = handler(self, request)
+        except SessionError as error:
+            self._reply_with_error(envelope.reply_to, error)
+        except Exception as error:  # noqa: BLE001  # the one place that catches all: the registry starts it anew
+            shared.crashed(self, envelope, error, seq)
+            return
+        else:
+            if answer is WAITING:
+                self.actor_inbox.hold()
+                return
+            reply_to = envelope.reply_to
+            if reply_to is not None:
+                batch = self.batch
+                if batch is None:
+                    reply_to.set(answer)
+                else:
+                    batch.owed.append((reply_to, answer))
+        self.current = None
+        if self.session.due_at < self.wake_at:
+            shared.wheel.file(self, self.session.due_at)
+
+    # -- answers that come later -------------------------------------------------------------------
+
+    def later(self, answer: Any) -> None:
+        """Give the answer that was waited for, and go on with the mailbox."""
+        envelope, self.current = self.current, None
+        if envelope.reply_to is not None:
+            self.shared.commits.after(self.batch, envelope.reply_to, answer)
+        self.actor_inbox.release()
+
+    def again(self) -> None:
+        """What was waited for is known now: handle the request that waited, then go on."""
+        self.actor_inbox.release()
+        self._process(self.current)
+
+    def failed_read(self, error: Exception) -> None:
+        """The journal could not be read: say so, and go on."""
+        envelope, self.current = self.current, None
+        if not isinstance(error, SessionError):
+            error = StorageFailed(f"the history could not be read: {error}", retry_after=1.0)
+        self._reply_with_error(envelope.reply_to, error)
+        self.actor_inbox.release()
+
+    def _reply_with_error(self, reply_to: "ReplyTarget | None", error: SessionError) -> None:
+        if reply_to is not None:
+            self.shared.commits.refuse(self.batch, reply_to, error)
+
+    # -- recording ---------------------------------------------------------------------------------
+
+    def record(
+        self,
+        event: str,
+        payload: Mapping[str, Any],
+        at: float,
+        flags: int = 0,
+        cause: Subscriber | None = None,
+    ) -> None:
+        """Fold an event in, hand it to the gathering commit, and have it pushed to the others after that."""
+        session = self.session
+        session.apply(event, at, payload, flags)
+        shared = self.shared
+        batch = self.batch
+        if batch is not shared.commits.gathering:
+            batch = self.join()
+        row: EventRow = (session.key, session.seq, at, EVENT_TYPES[event], flags, pack(payload))
+        batch.events.append(row)
+        others = shared.audience.others(session.session_id, cause)
+        if others:
+            frame = visible(row, session.session_id, shared.sensitive)
+            for subscriber in others:
+                batch.owed.append((subscriber, frame))
+        if session.due_at < self.stored_due:
+            self.stored_due = batch.deadlines[session.key] = session.due_at
+        if session.seq - self.snapshot_seq >= shared.config.snapshot_every:
+            self.snapshot()
+
+    def join(self) -> "Gathering":
+        """Take part in the batch that gathers now."""
+        commits = self.shared.commits
+        batch = self.batch = commits.gathering
+        batch.actors.append(self)
+        commits.arm()
+        return batch
+
+    def put_first_row(self, request_key: str | None, token_hash: bytes) -> None:
+        """Have the new session's row made with the same commit as its first event."""
+        session = self.session
+        batch = self.join() if self.batch is not self.shared.commits.gathering else self.batch
+        batch.deadlines.pop(session.key, None)
+        self.stored_due = session.due_at
+        batch.rows[session.key] = self._row(None, request_key, token_hash)
+
+    def snapshot(self) -> None:
+        """Have the session's row rewritten with the same commit: state, deadline and snapshot."""
+        session = self.session
+        batch = self.join() if self.batch is not self.shared.commits.gathering else self.batch
+        self.snapshot_seq = session.seq
+        self.stored_due = session.due_at
+        batch.deadlines.pop(session.key, None)
+        first = batch.rows.get(session.key)
+        batch.rows[session.key] = self._row(
+            freeze(session), first and first.request_key, first and first.resume_hash
+        )
+
+    def _row(
+        self, snapshot: bytes | None, request_key: str | None, token_hash: bytes | None
+    ) -> SessionRow:
+        session = self.session
+        return SessionRow(
+            key=session.key,
+            session_id=session.session_id,
+            user_id=session.user_map().get("user_id"),
+            channel=session.channel,
+            request_key=request_key,
+            resume_hash=token_hash,
+            created_at=session.created_at,
+            status=session.status.value,
+            handling=session.handling.value,
+            queue=session.queue,
+            assignee=session.assignee,
+            due_at=None if session.due_at == NEVER else session.due_at,
+            seq=0 if snapshot is None else session.seq,
+            snapshot=snapshot,
+        )
+
+    def pass_time(self, now: float) -> float:
+        """Record everything that time owes at `now`; return `now`, or the last event's instant if later."""
+        session = self.session
+        while session.due_at <= now:
+            lapse = session.lapse(now)
+            assert lapse is not None
+            self.record(lapse.event, lapse.payload, lapse.at)
+            if session.status is Status.EXPIRED:
+                self.snapshot()
+                self.shared.ended(self)
+        return max(now, session.last_at)
+
+    def attach(self, subscriber: Subscriber) -> None:
+        """Attach a connection; called before anything is recorded, for it refuses when that has no room."""
+        session_id = self.session.session_id
+        if session_id in subscriber.attached:
+            return
+        audience = self.shared.audience
+        if not audience.has_room(subscriber, session_id):
+            raise TooManyAttachments(
+                f"this connection is attached to {len(subscriber.attached)} sessions: detach some first",
+                session_id=session_id,
+                details={"limit": "max_attachments", "max": subscriber.max_attachments},
+            )
+        audience.attach(session_id, subscriber)
+
+    def retire(self) -> None:
+        """Leave memory: nothing is saved here, the registry has seen to that. Refs to it are dead from now on."""
+        self._retire()
+        self.actor_inbox.close()

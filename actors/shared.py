@@ -1,0 +1,54 @@
+"""What all sessions of one runtime share. One object, so that a session costs one pointer for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .audience import Audience
+from .clock import Clock
+from .config import RuntimeConfig
+from .context import SensitiveKeys
+from .timers import TimingWheel
+
+if TYPE_CHECKING:
+    from .agent import AgentRunner
+    from .commits import GroupCommit
+    from .reads import Reads
+    from .session import SessionActor
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """The house of the sessions: made by the runtime, used on the loop thread alone."""
+
+    config: RuntimeConfig
+    clock: Clock
+    commits: "GroupCommit"
+    reads: "Reads"
+    handlers: Mapping[type, Callable[["SessionActor", Any], Any]]
+    crashed: Callable[["SessionActor", Any, Exception, int], None]
+    """An actor failed on an envelope, at a `seq`: restart it."""
+    ended: Callable[["SessionActor"], None]
+    """A session has expired: let go of it after its commit."""
+    rested: Callable[["SessionActor"], None]
+    """A wake-up is done: file the actor again, or passivate it."""
+    erase: Callable[["SessionActor", Any, float], None]
+    """Remove a session for good."""
+    explain: Callable[["SessionActor"], dict[str, Any]]
+    """What the session waits for, for people."""
+    agent: "AgentRunner | None" = None
+    """Answers users while the AI handles the session."""
+    audience: Audience = field(default_factory=Audience)
+    wheel: TimingWheel = field(default_factory=TimingWheel)
+    sensitive: SensitiveKeys = field(init=False)
+    activity: frozenset[str] = field(init=False)
+    present: dict[str, int] = field(default_factory=dict[str, int])
+    """Identity → how many connections of that human agent are there."""
+
+    def __post_init__(self) -> None:
+        self.sensitive = SensitiveKeys(self.config.sensitive_keys)
+        self.activity = self.config.activity
+
+    def is_present(self, identity: str | None) -> bool:
+        """Is this human connected?"""
+        return identity is not None and identity in self.present

@@ -1,0 +1,310 @@
+"""The state of one session, as a fold over its events.
+
+`apply` is the only thing that changes a `Session`, and it is told nothing but what the journal keeps:
+the event's type, instant, payload and flags. So a session that was restored is the one that never
+stopped. Time is handled by `lapse`: it names the next event that the passing of time owes, in the order
+of the deadlines, at the deadline itself.
+
+Maps that are seldom read (user, context, metadata) are kept as msgpack bytes: a fifth of the memory.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, cast
+
+from .context import merge_patch
+from .lifecycle import NEVER, TIMERS, Handling, On, Status, Timeouts
+from .packing import EMPTY_MAP, message_hash, pack, unpack
+
+CREATED: Final = 1
+"""Flag of a message: it made the session."""
+REOPENED: Final = 2
+"""Flag of a message: it reopened the session."""
+ACTIVITY: Final = 4
+"""Flag of any event: it counted as the user's activity when it happened."""
+
+SERVER_MADE: Final = "~"
+"""How a message_id made by the server begins: it names its own seq, so it needs no place in `answers`."""
+
+_ANSWER_BITS: Final = 2
+EXPIRY_REASON: Final = {timer.on: timer.reason for timer in TIMERS if timer.reason is not None}
+"""What is reported for each timer that ends a session."""
+
+
+class Lapse(NamedTuple):
+    """What the passing of time owes: an event and its instant."""
+
+    on: On
+    event: str
+    at: float
+    payload: dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """What was answered to a message: enough to answer the same again."""
+
+    seq: int
+    created: bool
+    reopened: bool
+
+
+class Session:
+    """Everything that is true of one session now. Instants are epoch seconds; None: did not happen."""
+
+    __slots__ = (
+        "answers",
+        "assignee",
+        "channel",
+        "close_reason",
+        "close_seq",
+        "closed_at",
+        "context",
+        "context_version",
+        "created_at",
+        "dialog_from",
+        "due_at",
+        "expired_at",
+        "expires_at",
+        "expires_why",
+        "expiry_reason",
+        "handling",
+        "handling_seq",
+        "key",
+        "last_activity_at",
+        "last_at",
+        "metadata",
+        "queue",
+        "reminders",
+        "seq",
+        "session_id",
+        "status",
+        "tags",
+        "timeouts",
+        "user",
+    )
+
+    def __init__(self, key: int, session_id: str) -> None:
+        """A session of which nothing has happened yet; `session:created` is its first event."""
+        self.key = key
+        self.session_id = session_id
+        self.seq = 0
+        self.status = Status.ACTIVE
+        self.handling = Handling.AI
+        self.assignee: str | None = None
+        self.queue: str | None = None
+        self.handling_seq = 0
+        self.channel = ""
+        self.user = EMPTY_MAP
+        self.context = EMPTY_MAP
+        self.context_version = 1
+        self.metadata = EMPTY_MAP
+        self.tags: tuple[str, ...] = ()
+        self.timeouts = Timeouts.of(None, None, None, None)
+        self.created_at = 0.0
+        self.last_activity_at = 0.0
+        self.last_at = 0.0
+        self.closed_at: float | None = None
+        self.close_reason: str | None = None
+        self.close_seq = 0
+        self.expired_at: float | None = None
+        self.expiry_reason: str | None = None
+        self.dialog_from = NEVER
+        """When the dialog timer was last started; `NEVER` when it has lapsed or nobody spoke yet."""
+        self.reminders: dict[str, tuple[float, Any]] | None = None
+        self.answers: dict[int, int | tuple[int, ...]] | None = None
+        """Hash of a message_id → seq << 2 | reopened << 1 | created (several when hashes collide)."""
+        self.expires_at = NEVER
+        self.expires_why: On = On.INACTIVITY
+        self.due_at = NEVER
+        """The earliest of all deadlines."""
+
+    def apply(self, event: str, at: float, payload: Mapping[str, Any], flags: int) -> None:
+        """Fold one event in. `seq` goes up by one; `at` is its instant; deadlines are reckoned anew."""
+        self.seq += 1
+        self.last_at = at
+        change = _CHANGES.get(event)
+        if change is not None:
+            change(self, at, payload, flags)
+        if flags & ACTIVITY:
+            self.last_activity_at = at
+        self.rearm()
+
+    def rearm(self) -> None:
+        """Reckon `expires_at`, `expires_why` and `due_at` from the instants and settings."""
+        if self.status is Status.EXPIRED:
+            self.expires_at = self.due_at = NEVER
+            return
+        timeouts = self.timeouts
+        expires_at = self.last_activity_at + timeouts.session_timeout
+        why = On.INACTIVITY
+        if self.closed_at is not None and (deadline := self.closed_at + timeouts.keep_alive) < expires_at:
+            expires_at = deadline
+            why = On.KEEP_ALIVE
+        if timeouts.max_lifetime != NEVER and (deadline := self.created_at + timeouts.max_lifetime) < expires_at:
+            expires_at = deadline
+            why = On.MAX_LIFETIME
+        self.expires_at = due_at = expires_at
+        self.expires_why = why
+        if self.status is Status.ACTIVE:
+            if (
+                timeouts.dialog_timeout != NEVER
+                and self.dialog_from != NEVER
+                and self.handling is Handling.AI
+                and (deadline := self.dialog_from + timeouts.dialog_timeout) < due_at
+            ):
+                due_at = deadline
+            if self.reminders:
+                due_at = min(due_at, *(when for when, _ in self.reminders.values()))
+        self.due_at = due_at
+
+    def lapse(self, now: float) -> Lapse | None:
+        """What time owes first at `now`, or None. Apply it, then ask again: each is due at its own instant.
+
+        An instant never lies before the session's last event: a dialog timeout that ended while a human
+        handled the session lapses at the return to the AI.
+        """
+        if self.due_at > now:
+            return None
+        at = max(self.due_at, self.last_at)
+        if self.expires_at <= self.due_at:
+            why = self.expires_why
+            return Lapse(why, "session:expired", at, {"reason": EXPIRY_REASON[why]})
+        if self.dialog_from + self.timeouts.dialog_timeout <= self.due_at and self.handling is Handling.AI:
+            return Lapse(On.DIALOG, "dialog:expired", at, {})
+        reminders = self.reminders or {}
+        name = min(reminders, key=lambda each: reminders[each][0])
+        return Lapse(On.REMINDER, "reminder:fired", at, {"name": name, "data": reminders[name][1]})
+
+    def remember(self, message_id: str, seq: int, flags: int) -> None:
+        """Keep what was answered to `message_id`."""
+        if self.answers is None:
+            self.answers = {}
+        key = message_hash(message_id)
+        answer = seq << _ANSWER_BITS | flags & (CREATED | REOPENED)
+        known = self.answers.get(key)
+        if known is None:
+            self.answers[key] = answer
+        else:
+            self.answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
+
+    def recall(self, message_id: str) -> tuple[Answer, ...]:
+        """Answers that may belong to `message_id`: by its hash, so compare the message at that `seq` in full."""
+        if self.answers is None:
+            return ()
+        known = self.answers.get(message_hash(message_id))
+        if known is None:
+            return ()
+        return tuple(
+            Answer(each >> _ANSWER_BITS, bool(each & CREATED), bool(each & REOPENED))
+            for each in (known if isinstance(known, tuple) else (known,))
+        )
+
+    def user_map(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", unpack(self.user))
+
+    def context_map(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", unpack(self.context))
+
+
+def _created(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.created_at = session.last_activity_at = at
+    session.user = pack(payload["user"])
+    session.context = pack(payload["context"])
+    session.metadata = pack(payload["metadata"])
+    session.channel = payload["channel"]
+    session.timeouts = Timeouts.from_map(payload["timeouts"])
+    session.tags = tuple(payload["tags"])
+    session.handling_seq = session.seq
+
+
+def _message(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    if payload["author"] == "user":
+        session.dialog_from = at
+        session.reminders = None
+    message_id: str = payload["message_id"]
+    if not (message_id[0:1] == SERVER_MADE and message_id.startswith(f"{SERVER_MADE}{session.seq}-")):
+        session.remember(message_id, session.seq, flags)
+
+
+def _context_updated(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.context = pack(merge_patch(unpack(session.context), payload["patch"]))
+    session.context_version = payload["context_version"]
+
+
+def _closed(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.status = Status.CLOSED
+    session.closed_at = at
+    session.close_reason = payload["reason"]
+    session.close_seq = session.seq
+    session.reminders = None
+
+
+def _reopened(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.status = Status.ACTIVE
+    session.closed_at = None
+    session.close_reason = None
+    session.handling = Handling(payload["handling"])
+    session.assignee = payload["assignee"]
+
+
+def _expired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.status = Status.EXPIRED
+    session.expired_at = at
+    session.expiry_reason = payload["reason"]
+    session.reminders = None
+
+
+def _handed_over(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.handling = Handling.QUEUED
+    session.queue = payload["queue"]
+    session.assignee = None
+    session.handling_seq = session.seq
+
+
+def _assigned(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.handling = Handling.HUMAN
+    session.assignee = payload["assignee"]
+    session.handling_seq = session.seq
+
+
+def _released(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.handling = Handling.AI
+    session.assignee = None
+    session.queue = None
+    session.handling_seq = session.seq
+
+
+def _tagged(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.tags = tuple(payload["tags"])
+
+
+def _dialog_expired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    session.dialog_from = NEVER
+
+
+def _reminder_set(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    if session.reminders is None:
+        session.reminders = {}
+    session.reminders[payload["name"]] = (payload["due_at"], payload["data"])
+
+
+def _reminder_fired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
+    if session.reminders is not None:
+        session.reminders.pop(payload["name"], None)
+
+
+_CHANGES: Final[Mapping[str, Callable[[Session, float, Mapping[str, Any], int], None]]] = {
+    "session:created": _created,
+    "message:received": _message,
+    "session:context:updated": _context_updated,
+    "session:closed": _closed,
+    "session:reopened": _reopened,
+    "session:expired": _expired,
+    "session:handed_over": _handed_over,
+    "session:assigned": _assigned,
+    "session:released": _released,
+    "session:tagged": _tagged,
+    "dialog:expired": _dialog_expired,
+    "reminder:set": _reminder_set,
+    "reminder:fired": _reminder_fired,
+}
+"""What each event changes beside `seq`; an event that is not here is history only."""

@@ -1,0 +1,155 @@
+"""Server processes to measure: how each is started, on which cores, what it uses, how it ends."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from .loadgen import ROOT
+
+READY = "ready "
+
+
+class HarnessError(Exception):
+    """A server did not start, or a round went wrong; the message holds what the server said."""
+
+
+@contextmanager
+def pinned(cores: Sequence[int] | None) -> Generator[None]:
+    """What is started inside runs on `cores` only; this thread returns to its own. None: anywhere."""
+    before = os.sched_getaffinity(0)
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def default_cores() -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Cores of the server and of the load: the first and the second; on a machine with one (None, None)."""
+    cores = sorted(os.sched_getaffinity(0))
+    return ((cores[0],), (cores[1],)) if len(cores) > 1 else (None, None)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A server to measure: its name in the report and how it is started."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def peer(name: str) -> Command:
+    """The peer of that name in `benchmarks.peers`."""
+    return Command(name, (sys.executable, "-m", "benchmarks.peers", name, "--port", "0"))
+
+
+def sojourn(db: Path, *options: str, durability: str = "full") -> Command:
+    """`sojourn serve` on `db`, which durability `memory` leaves out: it keeps no file."""
+    where = () if durability == "memory" else ("--db", str(db))
+    serve = (sys.executable, "-m", "sojourn", "serve", "--port", "0", "--http-port", "off")
+    return Command(f"sojourn {durability}", (*serve, *where, "--durability", durability, *options))
+
+
+class ServerProcess:
+    """A started server: its address, its clocks, its end. A context manager; leaving it ends the process."""
+
+    def __init__(
+        self, command: Command, *, cores: Sequence[int] | None = None, ready_timeout: float = 60.0
+    ) -> None:
+        self.command = command
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
+        begun = time.perf_counter()
+        with pinned(cores):
+            self._process = subprocess.Popen(
+                command.arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._complaints, text=True
+            )
+        self.pid = self._process.pid
+        try:
+            self.address = self._wait_until_ready(ready_timeout)
+        except BaseException:
+            self.kill()
+            raise
+        self.seconds_to_ready = time.perf_counter() - begun
+        "From the start of the process to its ready line, interpreter and imports included."
+
+    def _wait_until_ready(self, timeout: float) -> tuple[str, int]:
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            readable, _, _ = select.select([self._process.stdout], [], [], left)
+            line = self._process.stdout.readline() if readable else ""
+            if line.startswith(READY):
+                tcp = next(word for word in line.split() if word.startswith("tcp="))
+                host, port = tcp.removeprefix("tcp=").rsplit(":", 1)
+                return host, int(port)
+            if not line:
+                why = "ended" if readable else f"was not ready within {timeout:g} s"
+                raise HarnessError(f"{self.command.name} {why}: {self.complaints() or 'it said nothing'}")
+
+    def complaints(self) -> str:
+        """The end of what the process wrote to stderr."""
+        if self._complaints.closed:
+            return ""
+        self._complaints.seek(0)
+        return self._complaints.read().decode(errors="replace").strip()[-2000:]
+
+    def cpu_by_thread(self) -> dict[str, float]:
+        """CPU seconds of each thread up to now, by `name-tid`; threads that ended are not in it."""
+        seconds: dict[str, float] = {}
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                name = (task / "comm").read_text().strip()
+                seconds[f"{name}-{task.name}"] = int((task / "schedstat").read_text().split()[0]) / 1e9
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return seconds
+
+    def resident_bytes(self) -> int:
+        """Resident memory now."""
+        return resident_bytes(self.pid)
+
+    def kill(self) -> None:
+        """SIGKILL: the process gets no chance to finish anything."""
+        self._end(signal.SIGKILL, 30.0)
+
+    def stop(self, timeout: float = 30.0) -> int:
+        """SIGTERM, SIGKILL after `timeout`; the exit status."""
+        return self._end(signal.SIGTERM, timeout)
+
+    def _end(self, number: signal.Signals, timeout: float) -> int:
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._complaints.close()
+        return self._process.returncode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+
+def resident_bytes(pid: int | str = "self") -> int:
+    """Resident memory of a process (`VmRSS`)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise HarnessError(f"/proc/{pid}/status tells no VmRSS")

@@ -1,0 +1,109 @@
+"""`sojourn demo`: a server, a database file, and real conversations, in a minute."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.panel import Panel
+from rich.text import Text
+
+from sojourn.gateway.dataset import Conversation, DatasetUnavailable, load_conversations
+from sojourn.gateway.replay import ReplayFailed
+from sojourn.storage import StorageError
+from sojourn.storage.lock import WriterLock
+
+from .console import fail, out
+from .files import session_file
+from .replay import over_tcp, show_summary
+from .transcript import show_transcript
+
+DEFAULT_DB = Path("sojourn-demo.db")
+
+
+def demo(
+    limit: Annotated[int, typer.Option(min=1, help="How many conversations.")] = 2000,
+    db: Annotated[
+        Path, typer.Option(help="Database file to make; an earlier demo's is replaced.")
+    ] = DEFAULT_DB,
+) -> None:
+    """Start a server on a new database file, replay real conversations into it, and look at what it holds."""
+    try:
+        _make_room(db)
+        conversations = load_conversations(limit=limit)
+        with _server(db) as port:
+            _say(f"A server listens on port {port} and keeps what it acknowledges in {db}.")
+            _say(f"Now {len(conversations):,} real conversations come in over TCP, many at a time:")
+            show_summary(over_tcp(conversations, "127.0.0.1", port, connections=50, outstanding=16))
+            _say("Every message was on disk before it was acknowledged. One of the conversations:")
+            _show_one(db, conversations)
+        _say("The server was told to stop: it finished what was in flight and drained.")
+    except (DatasetUnavailable, ReplayFailed, StorageError) as error:
+        fail(error)
+    me = sys.argv[0]
+    out.print(
+        Panel(
+            Text.assemble(
+                ("Look further\n\n", "bold"),
+                f"  {me} sessions --db {db}           what the file holds\n",
+                f"  {me} transcript ID --db {db}      one conversation\n",
+                f"  {me} serve --db {db}              serve it again; then, in another terminal:\n",
+                f"  {me} chat                         talk to it\n",
+                f"  {me} why ID                       what a session waits for\n",
+                f"  {me} replay --virtual-time --limit 500   months of timeouts in seconds",
+            ),
+            expand=False,
+        )
+    )
+
+
+def _make_room(db: Path) -> None:
+    """Remove the database of an earlier demo; one that a live server writes is left alone (`StoreLocked`)."""
+    if not db.exists():
+        return
+    if db.name != DEFAULT_DB.name:
+        fail(f"{db} exists: the demo makes a new file", usage=True)
+    lock = WriterLock(str(db.resolve()))
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{db}{suffix}").unlink(missing_ok=True)
+    lock.release()
+
+
+@contextmanager
+def _server(db: Path) -> Generator[int, None, None]:
+    """A `sojourn serve` of its own process on `db`; gives its port, and drains it at the end."""
+    command = [sys.executable, "-m", "sojourn", "serve", "--db", str(db), "--port", "0"]
+    command += ["--http-port", "off", "--log-level", "warning"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own command
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        if not ready.startswith("ready "):
+            fail(f"the server did not start (exit code {process.wait()})")
+        yield int(ready.split("tcp=")[1].split()[0].rpartition(":")[2])
+        process.send_signal(signal.SIGTERM)
+        if process.wait(30):
+            fail(f"the server ended with exit code {process.returncode}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _show_one(db: Path, conversations: Sequence[Conversation]) -> None:
+    def is_telling(conversation: Conversation) -> bool:
+        return 8 <= len(conversation.lines) <= 14 and len({line.sender for line in conversation.lines}) == 2
+
+    chosen = next(filter(is_telling, conversations), conversations[0])
+    with session_file(db, None) as file:
+        for session in file.sessions(1, status=None, user_id=chosen.key):
+            out.print()
+            show_transcript(session, file.history(session["session_id"]))
+
+
+def _say(line: str) -> None:
+    out.print(f"\n[bold]▸[/] {line}")

@@ -1,0 +1,183 @@
+"""`sojourn serve`: one server on one database file, until it is told to stop."""
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sojourn.actors import Runtime
+from sojourn.gateway.server import Server, ServerConfig
+from sojourn.gateway.settings import Settings
+from sojourn.gateway.settings_sources import InvalidSettings, load_settings, unknown_variables
+from sojourn.storage import StorageError
+
+from .console import fail
+
+log = logging.getLogger("sojourn")
+
+
+def serve(
+    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen [default: 127.0.0.1].")] = None,
+    port: Annotated[
+        str | None, typer.Option(metavar="PORT", help="TCP port, 0 picks a free one [default: 7411].")
+    ] = None,
+    http_port: Annotated[
+        str | None, typer.Option(metavar="PORT|off", help="HTTP port, 0 picks a free one [default: 7412].")
+    ] = None,
+    session_timeout: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS|never", help="Silence until a session expires [default: 3600]."),
+    ] = None,
+    keep_alive: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS|never", help="How long a closed one can be reopened [default: 120]."),
+    ] = None,
+    max_lifetime: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS|never", help="Longest life of a session [default: never]."),
+    ] = None,
+    dialog_timeout: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS|never", help="Silence until the AI's memory lapses [default: never]."),
+    ] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(metavar="full|relaxed|memory", help="What an acknowledgement survives [default: full]."),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="debug|info|warning|error", help="What is logged [default: info].")
+    ] = None,
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML; flags go before it.")
+    ] = None,
+) -> None:
+    """Serve conversations over TCP.
+
+    Prints one line when connections are accepted: `ready tcp=HOST:PORT http=HOST:PORT`. Stop it with
+    Ctrl-C or SIGTERM: it finishes what is in flight first. Every option can also stand in the settings
+    file or, as SOJOURN_…, in the environment.
+    """
+    flags = {
+        "db": db,
+        "host": host,
+        "port": port,
+        "http_port": http_port,
+        "session_timeout": session_timeout,
+        "keep_alive": keep_alive,
+        "max_lifetime": max_lifetime,
+        "dialog_timeout": dialog_timeout,
+        "durability": durability,
+        "log_level": log_level,
+    }
+    try:
+        settings = load_settings(flags, settings_file)
+    except InvalidSettings as error:
+        fail(error, usage=error.usage)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    for warning in unknown_variables():
+        log.warning(warning)
+    if not _is_loopback(settings.host):
+        log.warning(
+            "listening on %s without authentication: whoever reaches it can read and write every session",
+            settings.host,
+        )
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings))
+    except StorageError as error:
+        fail(error)
+    except OSError as error:
+        fail(_why_not_listening(error, settings))
+
+
+async def _serve(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows: there Ctrl-C interrupts the loop instead
+            pass
+    async with Runtime(
+        settings.path, durability=settings.durability, config=settings.runtime_config()
+    ) as runtime:
+        server = Server(runtime, server_config(settings))
+        await server.start()
+        _calm_collector()
+        print(_ready_line(server), flush=True)
+        await stop.wait()
+        log.info("stopping: finishing what is in flight")
+        await server.drain()
+
+
+def server_config(settings: Settings) -> ServerConfig:
+    """The part of the settings that the server needs."""
+    return ServerConfig(
+        host=settings.host,
+        port=settings.port,
+        http_port=settings.http_port,
+        max_frame_bytes=settings.max_frame_bytes,
+        max_reply_bytes=settings.max_reply_bytes,
+        max_output_bytes=settings.max_output_bytes,
+        max_connections=settings.max_connections,
+        drain_timeout=settings.drain_timeout,
+    )
+
+
+def _ready_line(server: Server) -> str:
+    def address(pair: tuple[str, int]) -> str:
+        host, port = pair
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    line = f"ready tcp={address(server.tcp_address)}"
+    return f"{line} http={address(server.http_address)}" if server.http_address else line
+
+
+def _why_not_listening(error: OSError, settings: Settings) -> str:
+    """Which address could not be had, and why; the system tells the address for one of the two ports only."""
+    told = re.search(r"\('(?P<host>[^']+)', (?P<port>\d+)", str(error))
+    place = f"{told['host']}:{told['port']}" if told else f"{settings.host}:{settings.port}"
+    # A name that cannot be resolved has a number below 0, and a text of its own.
+    known = error.errno is not None and error.errno > 0
+    reason = os.strerror(error.errno or 0) if known else error.strerror or str(error)
+    return f"cannot listen on {place}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415  # has no wheel for Windows
+
+    return uvloop.new_event_loop
+
+
+def _calm_collector() -> None:
+    """Keep the garbage collector from walking every session again and again.
+
+    A full collection over 100,000 sessions stops the world for half a second. Sessions hold no cycles, so
+    what is alive after start is frozen, and the rest is looked at rarely.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

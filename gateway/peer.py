@@ -1,0 +1,98 @@
+"""The server's end of one connection, without the connection: bodies in, bodies out.
+
+A transport (TCP, WebSocket) feeds it what it received and takes away what is to be sent; it knows the
+caller's role, what is attached, the heartbeat, and how the conversation ends. It reads no clock and touches
+no socket, so both transports and the tests share it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from sojourn.actors.messages import Caller
+
+from .codec import encode
+from .errors import ProtocolError, WireError, error_frame, goodbye_frame
+
+NO_ROLE: Final = Caller("user")
+
+
+class Transport(Protocol):
+    """What carries a peer's bodies."""
+
+    def flush_soon(self) -> None:
+        """There is something in `peer.outgoing`: take it at the end of this turn."""
+        ...
+
+    def finish(self) -> None:
+        """Nothing more will be said: send what waits, then close."""
+        ...
+
+
+class Peer:
+    """One connection's state. It is a `Subscriber`: a commit hands it the events of its sessions."""
+
+    __slots__ = (
+        "attached",
+        "caller",
+        "ended",
+        "greeted",
+        "heard_at",
+        "heartbeat",
+        "left",
+        "max_attachments",
+        "outgoing",
+        "transport",
+        "unanswered",
+    )
+
+    def __init__(self, transport: Transport, max_attachments: int, left: Callable[["Peer"], None]) -> None:
+        """`left` is called once, when the connection is over for us."""
+        self.transport = transport
+        self.max_attachments = max_attachments
+        self.left = left
+        self.attached: set[str] = set()
+        self.caller = NO_ROLE
+        self.greeted = False
+        self.ended = False
+        """Goodbye was said, or the connection is gone: nothing more goes out."""
+        self.heartbeat: float | None = None
+        self.heard_at = 0.0
+        self.outgoing: list[bytes] = []
+        self.unanswered = 0
+
+    def send(self, body: bytes) -> None:
+        """Have one body sent, in the order of the calls."""
+        if self.ended:
+            return
+        outgoing = self.outgoing
+        if not outgoing:
+            self.transport.flush_soon()
+        outgoing.append(body)
+
+    set = send
+    """A commit hands over an event."""
+
+    def set_exception(self, _exc_info: Any = None) -> None:
+        """The commit failed: the event never happened."""
+
+    def answer(self, body: bytes) -> None:
+        """Send a reply or an error; each request gets exactly one."""
+        self.unanswered -= 1
+        self.send(body)
+
+    def refuse(self, error: WireError | ProtocolError, reply_to: int | str | None) -> None:
+        """Answer a request with an error."""
+        self.answer(encode(error_frame(error, reply_to)))
+
+    def say_goodbye(self, code: str, message: str | None = None, retry_after: float | None = None) -> None:
+        """Send the last frame and end: nothing after it."""
+        if not self.ended:
+            self.send(encode(goodbye_frame(code, message, retry_after)))
+            self.end()
+            self.transport.finish()
+
+    def end(self) -> None:
+        """The connection is over: nothing more goes out, nothing is attached."""
+        if not self.ended:
+            self.ended = True
+            self.left(self)

@@ -1,0 +1,189 @@
+"""From the actors' answers to the wire's replies, as bytes.
+
+Each request that is under way has a `Reply`: the actor's answer is set on it, after the commit of what it
+speaks of, and it goes out under the request's id. Lists of events are joined from their stored bytes.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from sojourn.actors import SessionError
+from sojourn.actors.messages import (
+    Accepted,
+    Closed,
+    ContextUpdated,
+    Created,
+    Erased,
+    Events,
+    Explained,
+    Rated,
+    Reopened,
+    Resumed,
+    State,
+    Tagged,
+    Told,
+)
+from sojourn.actors.packing import array_header, map_header, pack
+
+from .errors import WireError
+from .peer import Peer
+
+logger = logging.getLogger(__name__)
+
+Head = dict[str, Any]
+View = Callable[[Any, Head], bytes]
+"""Makes the body of an answer; `head` holds `type`, and `reply_to` when the request had an id."""
+
+
+class Reply:
+    """Where the answer to one request goes: Pykka's envelopes hold it as their `reply_to`."""
+
+    __slots__ = ("_id", "_peer", "_view")
+
+    def __init__(self, peer: Peer, request_id: int | str | None, view: View) -> None:
+        self._peer = peer
+        self._id = request_id
+        self._view = view
+
+    def set(self, answer: Any = None) -> None:
+        """Send the answer."""
+        peer = self._peer
+        if peer.ended:
+            return
+        request_id = self._id
+        head = {} if request_id is None else {"reply_to": request_id}
+        peer.answer(self._view(answer, head))
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        """Send the error that says why there is no answer."""
+        self._peer.refuse(wire_error(exc_info[1]), self._id)
+
+
+def wire_error(error: BaseException) -> WireError:
+    """What the wire says of an exception; what nobody foresaw is logged under the `error_id` that is sent."""
+    if isinstance(error, SessionError):
+        return WireError(
+            error.code, error.message, error.details, error.retry_after, session_id=error.session_id
+        )
+    if isinstance(error, WireError):
+        return error
+    error_id = uuid.uuid4().hex
+    logger.error("a request failed, error_id %s", error_id, exc_info=error)
+    return WireError("internal_error", "the server failed on this request", {"error_id": error_id})
+
+
+def accepted(token: Callable[[str], str]) -> View:
+    """`message:accepted`; `token` makes the resume token of a session that the message created."""
+
+    def view(answer: Accepted, head: Head) -> bytes:
+        head["type"] = "message:accepted"
+        (
+            head["session_id"],
+            head["message_id"],
+            head["seq"],
+            head["duplicate"],
+            head["created"],
+            head["reopened"],
+        ) = answer
+        if answer.created:
+            head["resume_token"] = token(answer.session_id)
+        return pack(head)
+
+    return view
+
+
+def created(token: Callable[[str], str]) -> View:
+    def view(answer: Created, head: Head) -> bytes:
+        return pack(
+            {
+                "type": "session:created",
+                **head,
+                "session_id": answer.session_id,
+                "session": answer.session,
+                "resume_token": token(answer.session_id),
+            }
+        )
+
+    return view
+
+
+def resumed(answer: Resumed, head: Head) -> bytes:
+    session_id = answer.session["session_id"]
+    fixed = {"type": "session:resumed", **head, "session_id": session_id, "session": answer.session}
+    return _with_events(fixed, answer.events, {"complete": answer.complete, "more": answer.more})
+
+
+def events(answer: Events, head: Head) -> bytes:
+    return _with_events(
+        {"type": "session:events", **head, "session_id": answer.session_id},
+        answer.events,
+        {"more": answer.more},
+    )
+
+
+def state(answer: State, head: Head) -> bytes:
+    session = answer.session
+    return pack({"type": "session:state", **head, "session_id": session["session_id"], "session": session})
+
+
+def context_updated(answer: ContextUpdated, head: Head) -> bytes:
+    return pack({"type": "session:context:updated", **head, **answer._asdict()})
+
+
+def closed(answer: Closed, head: Head) -> bytes:
+    return pack({"type": "session:closed", **head, **answer._asdict()})
+
+
+def reopened(answer: Reopened, head: Head) -> bytes:
+    session = answer.session
+    return pack(
+        {
+            "type": "session:reopened",
+            **head,
+            "session_id": session["session_id"],
+            "session": session,
+            "seq": answer.seq,
+        }
+    )
+
+
+def rated(answer: Rated, head: Head) -> bytes:
+    return pack({"type": "session:rated", **head, **answer._asdict()})
+
+
+def tagged(answer: Tagged, head: Head) -> bytes:
+    return pack({"type": "session:tagged", **head, **answer._asdict()})
+
+
+def told(reply: str) -> View:
+    """A reply that says no more than that it was done."""
+
+    def view(answer: Told, head: Head) -> bytes:
+        return pack({"type": reply, **head, "session_id": answer.session_id})
+
+    return view
+
+
+def explained(answer: Explained, head: Head) -> bytes:
+    return pack({"type": "session:why", **head, "session_id": answer.session_id, "why": answer.why})
+
+
+def erased(answer: Erased, head: Head) -> bytes:
+    return pack({"type": "session:erased", **head, **answer._asdict()})
+
+
+PAGE_OVERHEAD: Final = 1024
+"""Bytes of a reply around its list of events."""
+
+
+def _with_events(fixed: Head, listed: list[bytes], rest: Head) -> bytes:
+    """One map: the fixed keys, `events` joined from their bytes, the rest."""
+    parts = [map_header(len(fixed) + 1 + len(rest))]
+    for key, value in fixed.items():
+        parts += (pack(key), pack(value))
+    parts += (pack("events"), array_header(len(listed)), *listed)
+    for key, value in rest.items():
+        parts += (pack(key), pack(value))
+    return b"".join(parts)

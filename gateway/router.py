@@ -1,0 +1,403 @@
+"""From a request on the wire to the actors, and the answer back to the connection.
+
+One handler a request type. Behind `check` a frame's keys are what the request table says, so handlers only
+put them into the actors' messages; what a request means is decided there. No handler waits.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from sojourn.actors import Runtime
+from sojourn.actors.core import Core
+from sojourn.actors.envelopes import enclose
+from sojourn.actors.errors import SessionError
+from sojourn.actors.messages import (
+    Caller,
+    CloseSession,
+    Compose,
+    DetachSession,
+    EraseSession,
+    ExplainSession,
+    GetSession,
+    MarkRead,
+    RateSession,
+    ReadHistory,
+    ReopenSession,
+    ResumeSession,
+    SendMessage,
+    TagSession,
+    Told,
+    UpdateContext,
+)
+from sojourn.actors.packing import pack
+
+from . import replies
+from .codec import decode, usable_id
+from .errors import InvalidPayload, ProtocolError, WireError
+from .limits import Limits, grant_heartbeat
+from .messages import PROTOCOL_VERSION, check, check_role, request_of
+from .peer import Peer
+from .replies import Reply, View, wire_error
+
+Frame = dict[str, Any]
+
+MAX_EVENTS: Final = 1000
+DEFAULT_PAGE: Final = 100
+OVERLOADED_EVENTS: Final = 200_000
+"""Events that may wait for one commit: beyond, the storage is too slow and everybody is told to wait."""
+
+_AUTHOR_OF_ROLE: Final = {"user": "user", "agent": "human", "service": "system"}
+
+
+class Router:
+    """Routes the requests of all connections of one server. Loop thread only."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        limits: Limits,
+        channel: str,
+        server_name: str,
+        watch_heartbeat: Callable[[Peer], None],
+    ) -> None:
+        """`channel` is what sessions get that name none: the transport's."""
+        self._watch_heartbeat = watch_heartbeat
+        core: Core = runtime.core
+        self._core = core
+        self._registry = core.registry
+        self._reception = core.reception
+        self._commits = core.commits
+        self._limits = limits
+        self._channel = channel
+        self._server_name = server_name
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._page_bytes = limits.max_reply_bytes - replies.PAGE_OVERHEAD
+        self._accepted = replies.accepted(core.reception.resume_token)
+        self._created = replies.created(core.reception.resume_token)
+        self.requests = 0
+        self._handlers: dict[str, Callable[[Peer, Frame, float], None]] = {
+            "hello": self._hello,
+            "ping": self._ping,
+            "session:create": self._create,
+            "session:resume": self._resume,
+            "session:get": self._get,
+            "session:history": self._history,
+            "session:context:update": self._update_context,
+            "session:close": self._close,
+            "session:reopen": self._reopen,
+            "session:detach": self._detach,
+            "session:rate": self._rate,
+            "session:tag": self._tag,
+            "session:list": self._list,
+            "session:erase": self._erase,
+            "session:why": self._why,
+            "message:send": self._send,
+            "message:compose": self._compose,
+            "message:read": self._read,
+        }
+
+    def receive(self, peer: Peer, body: bytes, now: float) -> None:
+        """Take one body; its reply or error goes out on `peer`, now or after a commit.
+
+        Raises `ProtocolError` when the stream can no longer be trusted.
+        """
+        peer.unanswered += 1
+        self.requests += 1
+        frame: Frame = {}
+        try:
+            frame = decode(body)
+            request = request_of(frame)
+            check(request, frame)
+            if peer.caller.role not in request.roles or request.reserved:
+                check_role(request, peer.caller.role, frame)
+            if self._core.draining:
+                raise WireError("draining", "the server is going down: connect again later", retry_after=1.0)
+            self._handlers[frame["type"]](peer, frame, now)
+        except ProtocolError as error:
+            peer.refuse(error, None)
+            raise
+        except InvalidPayload as error:
+            peer.refuse(error, error.reply_to)
+        except (WireError, SessionError) as error:
+            peer.refuse(wire_error(error), usable_id(frame))
+        except Exception as error:  # noqa: BLE001  # ours to mend, and no other connection's business
+            peer.refuse(wire_error(error), usable_id(frame))
+
+    # -- the connection itself ---------------------------------------------------------------------
+
+    def _hello(self, peer: Peer, frame: Frame, now: float) -> None:
+        if peer.greeted:
+            raise WireError("illegal_state", "hello was said already: once a connection")
+        peer.greeted = True
+        role = frame.get("role") or "user"
+        peer.caller = Caller(role, frame.get("identity"))
+        heartbeat = grant_heartbeat(frame.get("heartbeat"))
+        peer.heartbeat = heartbeat
+        peer.heard_at = now
+        self.arrived(peer)
+        if heartbeat is not None:
+            self._watch_heartbeat(peer)
+        self._answer(
+            peer,
+            frame,
+            {
+                "type": "welcome",
+                "protocol": PROTOCOL_VERSION,
+                "server": self._server_name,
+                "server_time": now,
+                "role": role,
+                "heartbeat": heartbeat,
+                "limits": self._limits.as_map(),
+            },
+        )
+
+    def arrived(self, peer: Peer) -> None:
+        """A human agent is present while a connection of that identity is."""
+        caller = peer.caller
+        if caller.role == "agent" and caller.id is not None:
+            present = self._core.shared.present
+            present[caller.id] = present.get(caller.id, 0) + 1
+
+    def left(self, peer: Peer) -> None:
+        """A connection is gone: it is attached to nothing."""
+        self._core.shared.audience.leave(peer)
+        caller = peer.caller
+        if caller.role == "agent" and caller.id is not None:
+            present = self._core.shared.present
+            present[caller.id] -= 1
+            if not present[caller.id]:
+                del present[caller.id]
+
+    def _ping(self, peer: Peer, frame: Frame, now: float) -> None:
+        self._answer(peer, frame, {"type": "pong", "server_time": now})
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def _send(self, peer: Peer, frame: Frame, now: float) -> None:
+        if len(self._commits.gathering.events) > OVERLOADED_EVENTS:
+            raise WireError("overloaded", "the storage is too slow for this load: slow down", retry_after=1.0)
+        get = frame.get
+        caller = peer.caller
+        message = SendMessage(
+            caller,
+            now,
+            peer,
+            get("attach") is not False,
+            get("message_id"),
+            get("author") or _AUTHOR_OF_ROLE[caller.role],
+            get("author_id") or caller.id,
+            get("text"),
+            get("attachments"),
+            get("data"),
+            get("context"),
+        )
+        envelope = enclose(message, Reply(peer, get("id"), self._accepted))
+        session_id = get("session_id")
+        if session_id is not None:
+            self._registry.deliver(session_id, envelope)
+            return
+        reception = self._reception
+        session_id = reception.new_id(now)
+        creation = reception.creation(
+            session_id,
+            caller,
+            now,
+            peer,
+            attach=message.attach,
+            user=frame["user"],
+            channel=get("channel") or self._channel,
+        )
+        reception.send_to_user(session_id, creation, envelope)
+
+    def _compose(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = Compose(peer.caller, now, peer, False, frame["action"])
+        self._deliver(peer, frame, request, replies.told("message:composing"))
+
+    def _read(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = MarkRead(peer.caller, now, peer, False, frame["read_seq"])
+        self._deliver(peer, frame, request, replies.told("message:read"))
+
+    # -- sessions ----------------------------------------------------------------------------------
+
+    def _create(self, peer: Peer, frame: Frame, now: float) -> None:
+        get = frame.get
+        reception = self._reception
+        session_id = reception.new_id(now)
+        creation = reception.creation(
+            session_id,
+            peer.caller,
+            now,
+            peer,
+            attach=get("attach") is not False,
+            user=get("user"),
+            context=get("context"),
+            metadata=get("metadata"),
+            channel=get("channel") or self._channel,
+            timeouts=get("timeouts"),
+            tags=get("tags"),
+            request_key=get("request_key"),
+        )
+        reception.create(session_id, creation, Reply(peer, get("id"), self._created))
+
+    def _resume(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = ResumeSession(
+            peer.caller,
+            now,
+            peer,
+            frame.get("attach") is not False,
+            frame.get("after_seq"),
+            MAX_EVENTS,
+            self._page_bytes,
+        )
+        self._deliver(peer, frame, request, replies.resumed)
+
+    def _get(self, peer: Peer, frame: Frame, now: float) -> None:
+        self._deliver(peer, frame, GetSession(peer.caller, now, peer, False), replies.state)
+
+    def _history(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = ReadHistory(
+            peer.caller,
+            now,
+            peer,
+            False,
+            frame.get("after_seq") or 0,
+            frame.get("limit") or DEFAULT_PAGE,
+            self._page_bytes,
+        )
+        self._deliver(peer, frame, request, replies.events)
+
+    def _update_context(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = UpdateContext(
+            peer.caller,
+            now,
+            peer,
+            frame.get("attach") is not False,
+            frame["context"],
+            frame.get("expected_version"),
+        )
+        self._deliver(peer, frame, request, replies.context_updated)
+
+    def _close(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = CloseSession(peer.caller, now, peer, False, frame.get("reason"))
+        self._deliver(peer, frame, request, replies.closed)
+
+    def _reopen(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = ReopenSession(peer.caller, now, peer, frame.get("attach") is not False)
+        self._deliver(peer, frame, request, replies.reopened)
+
+    def _detach(self, peer: Peer, frame: Frame, now: float) -> None:
+        session_id: str = frame["session_id"]
+        view = replies.told("session:detached")
+        reply = Reply(peer, frame.get("id"), view)
+        target = _DetachedAnyway(reply, session_id)
+        request = DetachSession(peer.caller, now, peer, False)
+        self._registry.deliver(session_id, enclose(request, target))
+
+    def _rate(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = RateSession(peer.caller, now, peer, False, frame["rating"], frame.get("feedback"))
+        self._deliver(peer, frame, request, replies.rated)
+
+    def _tag(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = TagSession(
+            peer.caller, now, peer, False, frame.get("add") or (), frame.get("remove") or ()
+        )
+        self._deliver(peer, frame, request, replies.tagged)
+
+    def _why(self, peer: Peer, frame: Frame, now: float) -> None:
+        self._deliver(peer, frame, ExplainSession(peer.caller, now, peer, False), replies.explained)
+
+    def _erase(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = EraseSession(peer.caller, now, peer, False)
+        session_id = frame.get("session_id")
+        if session_id is not None:
+            self._deliver(peer, frame, request, replies.erased)
+            return
+        reply = Reply(peer, frame.get("id"), replies.erased)
+
+        async def erase() -> None:
+            reply.set(await self._reception.erase_user(frame["user_id"], request))
+
+        self._spawn(erase(), reply)
+
+    def _list(self, peer: Peer, frame: Frame, now: float) -> None:
+        get = frame.get
+        filters = {
+            name: frame[name]
+            for name in ("status", "handling", "user_id", "channel", "queue")
+            if get(name) is not None
+        }
+        cursor = get("cursor")
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+            raise InvalidPayload("cursor", "a cursor of session:page", cursor[:64])
+        before_key = None if cursor is None else int(cursor)
+        reply = Reply(peer, get("id"), lambda body, head: pack({"type": "session:page", **head, **body}))
+
+        async def read() -> None:
+            found, next_key = await self._reception.page(
+                filters, get("limit") or DEFAULT_PAGE, before_key, now
+            )
+            sessions: list[Frame] = []
+            room = self._page_bytes
+            for key, view in found:
+                room -= len(pack(view))
+                if room < 0 and sessions:
+                    break
+                sessions.append(view)
+                before = key
+            else:
+                before = next_key
+            answer = {"sessions": sessions, "cursor": None if before is None else str(before)}
+            self._core.reply_when_settled(reply, answer)
+
+        self._spawn(read(), reply)
+
+    # -- the way there -----------------------------------------------------------------------------
+
+    def _deliver(self, peer: Peer, frame: Frame, request: Any, view: View) -> None:
+        self._registry.deliver(
+            frame["session_id"], enclose(request, Reply(peer, frame.get("id"), view))
+        )
+
+    @staticmethod
+    def _answer(peer: Peer, frame: Frame, body: Frame) -> None:
+        request_id = frame.get("id")
+        peer.answer(pack(body if request_id is None else {**body, "reply_to": request_id}))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], reply: Reply) -> None:
+        async def run() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001  # whatever it is, the asker hears of it
+                reply.set_exception((type(error), error, None))
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def idle(self) -> bool:
+        """No list and no erasure is under way."""
+        return not self._tasks
+
+
+class _DetachedAnyway:
+    """Detaching what is not attached is no error, nor is detaching from what does not exist."""
+
+    __slots__ = ("_reply", "_session_id")
+
+    def __init__(self, reply: Reply, session_id: str) -> None:
+        self._reply = reply
+        self._session_id = session_id
+
+    def set(self, answer: Any = None) -> None:
+        self._reply.set(answer)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        error = exc_info[1]
+        if isinstance(error, SessionError) and error.code == "session_not_found":
+            self._reply.set(Told(self._session_id))
+        else:
+            self._reply.set_exception(exc_info)
+
+

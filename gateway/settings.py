@@ -1,0 +1,235 @@
+"""What an operator can set, with the range and the default of each.
+
+The names are the same in the settings file, in the environment and on the command line: `session_timeout` is
+`SOJOURN_SESSION_TIMEOUT` and `--session-timeout`; a key of a table is joined with two underscores
+(`SOJOURN_MAXIMA__KEEP_ALIVE`). Durations are seconds, or "never". `settings_sources.py` reads them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sojourn.actors.config import (
+    ACTIVITIES,
+    CHANNEL_TIMEOUTS,
+    Durability,
+    RuntimeConfig,
+    SessionConfig,
+    SessionMaxima,
+)
+
+PREFIX = "SOJOURN_"
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a setting may be, in words, for messages and for the table in the documentation."""
+
+    text: str
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a boolean is not a number")  # noqa: TRY004  # pydantic turns only ValueError into a report
+    return value
+
+
+def _duration(value: object) -> object:
+    return None if value == "never" else _number(value)
+
+
+def _port_or_off(value: object) -> object:
+    return None if value == "off" else _number(value)
+
+
+def _words(value: object) -> object:
+    """A list, or one string with commas between its items: the form of a variable or a flag."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _activities(value: frozenset[str]) -> frozenset[str]:
+    if not value <= ACTIVITIES:
+        raise ValueError("no such activity")
+    return value
+
+
+Duration = Annotated[
+    Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
+    BeforeValidator(_duration),
+    Allowed('above 0, or "never"'),
+]
+Grace = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
+    BeforeValidator(_duration),
+    Allowed('0 or more, or "never"'),
+]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number), Allowed("above 0")]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_number), Allowed("1 or more")]
+FrameSize = Annotated[int, Field(ge=1024, le=2**31), BeforeValidator(_number), Allowed("1024 to 2147483648")]
+Port = Annotated[
+    int, Field(ge=0, le=65535), BeforeValidator(_number), Allowed("0 to 65535, 0 picks a free one")
+]
+OptionalPort = Annotated[
+    Annotated[int, Field(ge=0, le=65535)] | None,
+    BeforeValidator(_port_or_off),
+    Allowed('0 to 65535, 0 picks a free one, or "off"'),
+]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), Allowed("a list of patterns")]
+Activities = Annotated[
+    frozenset[str],
+    NoDecode,
+    BeforeValidator(_words),
+    AfterValidator(_activities),
+    Allowed("a list of " + ", ".join(sorted(ACTIVITIES))),
+]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning, error")
+]
+
+_SESSION = SessionConfig()
+_RUNTIME = RuntimeConfig()
+
+
+class ChannelTimers(BaseModel):
+    """Timers of the sessions of one channel; what is left out is as for all channels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session_timeout: Duration = Field(None, description="Seconds of the user's silence until expiry.")
+    keep_alive: Grace = Field(None, description="Seconds in which a closed session can be reopened.")
+    max_lifetime: Duration = Field(None, description="Seconds from creation to expiry, whatever happens.")
+    dialog_timeout: Duration = Field(None, description="Seconds until the AI's memory of the talk lapses.")
+
+
+class Maxima(BaseModel):
+    """The most that one session may ask for at its creation; "never" means no bound."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session_timeout: Duration = Field(None, description="Longest `session_timeout`, seconds.")
+    keep_alive: Duration = Field(None, description="Longest `keep_alive`, seconds.")
+    max_lifetime: Duration = Field(None, description="Longest `max_lifetime`, seconds.")
+    dialog_timeout: Duration = Field(None, description="Longest `dialog_timeout`, seconds.")
+
+
+class Settings(BaseSettings):
+    """All of it, checked; made by `load_settings` of `settings_sources.py`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+    )
+
+    db: Annotated[Path, Allowed("a path")] = Field(Path("sojourn.db"), description="The database file.")
+    durability: Annotated[Durability, Allowed("full, relaxed, memory")] = Field(
+        "full",
+        description="What an acknowledgement means: on disk, survives power loss; "
+        "survives the death of the process; survives nothing (and `db` is refused with it).",
+    )
+    host: Annotated[str, Allowed("a name or an address")] = Field(
+        "127.0.0.1", description="Where to listen; beyond loopback only with care: nothing is authenticated."
+    )
+    port: Port = Field(7411, description="TCP port.")
+    http_port: OptionalPort = Field(7412, description="HTTP port.")
+    log_level: LogLevel = Field("info", description="Least severity that is logged, on standard error.")
+
+    session_timeout: Duration = Field(
+        _SESSION.session_timeout, description="Seconds of the user's silence until a session expires."
+    )
+    keep_alive: Grace = Field(
+        _SESSION.keep_alive, description="Seconds in which a closed session can be reopened."
+    )
+    max_lifetime: Duration = Field(
+        _SESSION.max_lifetime, description="Seconds from creation to expiry, whatever happens."
+    )
+    dialog_timeout: Duration = Field(
+        _SESSION.dialog_timeout,
+        description="Seconds after the user's last message until the AI's memory of the talk lapses.",
+    )
+    channels: Annotated[dict[str, ChannelTimers], Allowed("a table of timers a channel")] = Field(
+        default_factory=dict[str, ChannelTimers], description="Timers by channel."
+    )
+    maxima: Annotated[Maxima, Allowed("a table of timers")] = Field(
+        default_factory=lambda: Maxima.model_validate({}),
+        description="The most that one session may ask for.",
+    )
+    activity: Activities = Field(
+        _RUNTIME.activity, description="What counts as the user's activity; `reopen` means one by the user."
+    )
+
+    passivate_after: Seconds = Field(
+        _RUNTIME.passivate_after, description="Seconds without a request until a session leaves memory."
+    )
+    max_live: Count = Field(_RUNTIME.max_live, description="Sessions in memory at once.")
+    mailbox_limit: Count = Field(
+        _RUNTIME.mailbox_limit, description="Requests that may wait for one session; beyond, `overloaded`."
+    )
+    max_context_bytes: Count = Field(_RUNTIME.max_context_bytes, description="Size of a context as msgpack.")
+    max_context_keys: Count = Field(_RUNTIME.max_context_keys, description="Top-level keys of a context.")
+    max_attachments: Count = Field(
+        _RUNTIME.max_attachments, description="Sessions that one connection may be attached to."
+    )
+    snapshot_every: Count = Field(
+        _RUNTIME.snapshot_every, description="Events of one session between two snapshots while it is live."
+    )
+    sensitive_keys: Words = Field(
+        _RUNTIME.sensitive_keys, description="Patterns (`*`, `?`) of context keys that read as `***`."
+    )
+
+    max_frame_bytes: FrameSize = Field(65_536, description="Longest frame to the server.")
+    max_reply_bytes: FrameSize = Field(1 << 20, description="Longest frame from the server.")
+    max_output_bytes: Count = Field(
+        4 << 20, description="Output that may wait for one connection; beyond, `goodbye slow_consumer`."
+    )
+    max_connections: Count = Field(
+        100_000, description="Connections at once; beyond, `goodbye too_many_connections`."
+    )
+    drain_timeout: Seconds = Field(10.0, description="Seconds in which what is in flight may end at a stop.")
+
+    @model_validator(mode="after")
+    def _memory_has_no_file(self) -> Self:
+        if self.durability == "memory" and "db" in self.model_fields_set:
+            raise ValueError(f"durability is memory, which keeps no file: leave out db ({self.db})")
+        return self
+
+    @property
+    def path(self) -> str | None:
+        """The database file, or None where nothing is kept."""
+        return None if self.durability == "memory" else str(self.db)
+
+    def runtime_config(self) -> RuntimeConfig:
+        """The part that the runtime needs."""
+        everywhere = {
+            "session_timeout": self.session_timeout,
+            "keep_alive": self.keep_alive,
+            "max_lifetime": self.max_lifetime,
+            "dialog_timeout": self.dialog_timeout,
+        }
+        channels = {
+            name: SessionConfig(
+                **everywhere
+                | ({"session_timeout": CHANNEL_TIMEOUTS[name]} if name in CHANNEL_TIMEOUTS else {})
+                | timers.model_dump(include=timers.model_fields_set)
+            )
+            for name, timers in self.channels.items()
+        }
+        return RuntimeConfig(
+            session=SessionConfig(**everywhere),
+            channels=channels,
+            maxima=SessionMaxima(**self.maxima.model_dump()),
+            activity=self.activity,
+            passivate_after=self.passivate_after,
+            max_live=self.max_live,
+            mailbox_limit=self.mailbox_limit,
+            max_context_bytes=self.max_context_bytes,
+            max_context_keys=self.max_context_keys,
+            max_attachments=self.max_attachments,
+            snapshot_every=self.snapshot_every,
+            sensitive_keys=self.sensitive_keys,
+        )

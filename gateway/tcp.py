@@ -1,0 +1,154 @@
+"""Raw TCP: a 4-byte length before each body. It moves bytes and keeps nothing; the peer does."""
+
+import asyncio
+import logging
+from struct import Struct
+from typing import Any, Final, Protocol, cast
+
+from .errors import ProtocolError
+from .framing import FrameDecoder
+from .peer import Peer
+
+logger = logging.getLogger(__name__)
+
+SLOW_CONSUMER_GRACE: Final = 5.0
+"""Seconds that a reader who does not read has for its goodbye."""
+_prefix = Struct(">I").pack
+
+
+class Host(Protocol):
+    """The server, as a connection sees it."""
+
+    max_frame_bytes: int
+    max_output_bytes: int
+
+    def accept(self, transport: "TcpConnection") -> Peer:
+        """A peer for a new connection."""
+        ...
+
+    def receive(self, peer: Peer, body: bytes, now: float) -> None: ...
+
+    def now(self) -> float: ...
+
+    def flush_soon(self, connection: "TcpConnection") -> None:
+        """Have `connection.flush` called at the end of this turn."""
+        ...
+
+    def lost(self, connection: "TcpConnection") -> None: ...
+
+
+class TcpConnection(asyncio.Protocol):
+    """One TCP connection."""
+
+    __slots__ = ("_closing", "_decoder", "_half_closed", "_host", "_slow", "_transport", "peer")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._decoder = FrameDecoder(host.max_frame_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._half_closed = False
+        self._closing = False
+        self._slow: asyncio.TimerHandle | None = None
+        self.peer: Peer
+
+    # -- from the loop -----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        # Above this the loop calls `pause_writing`: the check costs nothing until it matters.
+        self._transport.set_write_buffer_limits(high=self._host.max_output_bytes, low=0)
+        self.peer = self._host.accept(self)
+
+    def data_received(self, data: bytes) -> None:
+        peer = self.peer
+        if peer.ended:
+            return
+        host = self._host
+        now = host.now()
+        peer.heard_at = now
+        decoder = self._decoder
+        try:
+            for body in decoder.feed(data):
+                host.receive(peer, body, now)
+        except ProtocolError as error:
+            self._distrust(error)
+            return
+        if decoder.error is not None:
+            peer.unanswered += 1
+            peer.refuse(decoder.error, None)
+            self._distrust(decoder.error)
+
+    def eof_received(self) -> bool:
+        """The client says no more, and may still read: it gets its answers."""
+        self._half_closed = True
+        if self.peer.unanswered == 0:
+            self._end_half_closed()
+        return True
+
+    def pause_writing(self) -> None:
+        """More waits than this connection may hold: the reader does not read."""
+        peer = self.peer
+        transport = self._transport
+        if peer.ended or transport is None:
+            return
+        transport.pause_reading()
+        peer.outgoing.clear()
+        peer.say_goodbye("slow_consumer")
+        self._slow = asyncio.get_running_loop().call_later(SLOW_CONSUMER_GRACE, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+        self.peer.end()
+        self._transport = None
+        self._host.lost(self)
+
+    # -- from the peer -----------------------------------------------------------------------------
+
+    def flush_soon(self) -> None:
+        self._host.flush_soon(self)
+
+    def flush(self) -> None:
+        """Write what waits, in one go."""
+        peer = self.peer
+        outgoing = peer.outgoing
+        transport = self._transport
+        if transport is None:
+            outgoing.clear()
+            return
+        if outgoing:
+            parts: list[bytes] = []
+            for body in outgoing:
+                parts.append(_prefix(len(body)))
+                parts.append(body)
+            outgoing.clear()
+            transport.write(b"".join(parts))
+        if self._half_closed and peer.unanswered == 0:
+            self._end_half_closed()
+
+    def finish(self) -> None:
+        """The last frame is said: send what waits, and close when it has gone."""
+        self._closing = True
+        self.flush()
+        if self._transport is not None:
+            # Graceful: the loop sends what it still holds, also to a reader that takes its time.
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Reset the connection, whatever waits."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def peername(self) -> Any:
+        """Where it comes from, for the log."""
+        return None if self._transport is None else self._transport.get_extra_info("peername")
+
+    def _distrust(self, error: ProtocolError) -> None:
+        self.peer.say_goodbye("protocol_error", error.message)
+
+    def _end_half_closed(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self.peer.end()
+            self.finish()

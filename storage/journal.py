@@ -1,0 +1,321 @@
+"""The only writer of a file: whole batches in, each one transaction, and the index that follows behind."""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext, suppress
+from threading import Lock
+from typing import Final, Self
+
+from sqlite_utils import Database
+
+from .bulk import BulkStatement
+from .connection import (
+    UNSTORABLE,
+    Durability,
+    connect_checkpointer,
+    connect_memory,
+    connect_reader,
+    connect_writer,
+    opening,
+    prepare_writer,
+    refuse_cut_file,
+    resolve,
+    write_error,
+)
+from .errors import CannotOpen, JournalCorrupt, StaleEpoch, Unstorable, WriteFailed
+from .lock import WriterLock
+from .reader import Reader
+from .records import Batch
+from .schema import migrate, schema_version
+
+_EVENTS: Final = "INSERT INTO events (session, seq, at, type, flags, body)"
+
+_SESSIONS: Final = """
+INSERT INTO sessions (key, session_id, user_id, channel, request_key, resume_hash, created_at,
+    status, handling, queue, assignee, due_at, seq, snapshot)
+"""
+# Only what may change: SQLite touches every index of which a column is set, changed or not.
+_SESSIONS_AGAIN: Final = """
+ON CONFLICT (key) DO UPDATE SET status = excluded.status, handling = excluded.handling,
+    queue = excluded.queue, assignee = excluded.assignee,
+    due_at = excluded.due_at, seq = excluded.seq, snapshot = excluded.snapshot
+"""
+
+_DEADLINES: Final = "WITH moved (key, due_at) AS ("
+_DEADLINES_MOVE: Final = (
+    ") UPDATE sessions SET due_at = moved.due_at FROM moved WHERE sessions.key = moved.key"
+)
+
+_INDEX: Final = """
+INSERT INTO event_index (session, seq, event)
+SELECT session, seq, id FROM events WHERE id > ? AND id <= ? ORDER BY session, seq
+"""
+
+
+class Journal:
+    """Writes one file, or one store in memory, as its only writer.
+
+    Used by one thread at a time, except `checkpoint`, which any other thread may call beside it.
+    """
+
+    epoch: int
+    """The number of this opening of the file; the greatest one may write."""
+    next_key: int
+    """When the journal was opened: the first session key that no session has ever had."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: str | None,
+        durability: Durability,
+        lock: WriterLock | None = None,
+    ) -> None:
+        """For `open`: takes over a connection whose schema is up to date, and the lock."""
+        self.path = path
+        self.durability: Durability = durability
+        self._connection: sqlite3.Connection | None = connection
+        self._lock = lock
+        self._closed = False
+        # In memory, readers share the connection: held during each read and each transaction.
+        self._shared = Lock() if path is None else nullcontext()
+        self._checkpointer: sqlite3.Connection | None = None
+        # Held while `_checkpointer` is used, made or closed.
+        self._checkpointing = Lock()
+        self._events = BulkStatement(connection, 6, _EVENTS)
+        self._sessions = BulkStatement(connection, 14, _SESSIONS, _SESSIONS_AGAIN)
+        self._deadlines = BulkStatement(connection, 2, _DEADLINES, _DEADLINES_MOVE)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch'")
+        numbers: dict[str, int] = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+        connection.execute("COMMIT")
+        self.epoch = numbers["epoch"]
+        self._watermark = numbers["watermark"]
+        self._last_id = _greatest(connection, "SELECT max(id) FROM events")
+        self.next_key = max(numbers["last_key"], _greatest(connection, "SELECT max(key) FROM sessions")) + 1
+
+    @classmethod
+    def open(cls, path: str | None, durability: Durability = "full") -> Self:
+        """The writer of `path`, a file that is made when it is not there; `None` goes with `memory` alone.
+
+        Raises StoreLocked, CannotOpen, NotADatabase or SchemaTooNew; a file that is not ours stays as it is.
+        """
+        if (path is None) != (durability == "memory"):
+            raise ValueError(f"durability {durability!r} does not go with the path {path!r}")
+        if path is None:
+            connection = connect_memory()
+            migrate(_tools(connection))
+            return cls(connection, None, durability)
+        resolved = resolve(path)
+        lock = WriterLock(resolved)
+        try:
+            with opening(resolved):
+                return cls._open_file(resolved, durability, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _open_file(cls, path: str, durability: Durability, lock: WriterLock) -> Self:
+        connection = connect_writer(path)
+        try:
+            tools = _tools(connection)
+            refuse_cut_file(connection, path)
+            schema_version(tools, path)
+            mode = prepare_writer(connection, durability)
+            if mode != "wal":
+                raise CannotOpen(path, f"its file system allows no write-ahead log (journal mode {mode})")
+            migrate(tools)
+            return cls(connection, path, durability, lock)
+        except BaseException:
+            connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; repeating it is harmless. In memory, everything is gone."""
+        with self._shared, self._checkpointing:
+            self._closed = True
+            for connection in (self._checkpointer, self._connection):
+                if connection is not None:
+                    connection.close()
+            self._checkpointer = self._connection = None
+        if self._lock is not None:
+            self._lock.release()
+
+    def reader(self) -> Reader:
+        """A reader of this store, for another thread; the caller closes it.
+
+        In memory it shares our connection, and waits for a commit that is running.
+        """
+        if self.path is None:
+            return Reader(self.connection, None, self._shared)
+        with opening(self.path):
+            return Reader(connect_reader(self.path), self.path)
+
+    def commit(self, batch: Batch) -> None:
+        """Store the whole batch, as `durability` says, or nothing of it; what it erased is counted in it.
+
+        Raises WriteFailed or Unstorable (nothing was stored; the next commit may work), or StaleEpoch (none
+        will).
+        """
+        with self._shared:
+            last_id, watermark = self._last_id, self._watermark
+            counts: dict[int, int] = {}
+            with self._transaction() as connection:
+                last_id = self._events.run(connection, batch.events) or last_id
+                # A key at most once in a statement: of two deadlines SQLite would take any.
+                rows = {row.key: row for row in batch.sessions}
+                self._sessions.run(connection, [rows[key] for key in sorted(rows)])
+                deadlines = dict(batch.deadlines)
+                self._deadlines.run(connection, [(key, deadlines[key]) for key in sorted(deadlines)])
+                if batch.erased:
+                    counts = {key: _erase(connection, key, watermark) for key in batch.erased}
+                    # An id below the watermark that is given again would never be indexed.
+                    last_id = _greatest(connection, "SELECT max(id) FROM events")
+                    watermark = min(watermark, last_id)
+                    _remember(connection, "watermark", watermark)
+            self._last_id, self._watermark = last_id, watermark
+        batch.erased_by_key = counts
+        batch.erased_events = sum(counts.values())
+
+    @property
+    def index_pending(self) -> int:
+        """How far the index is behind the journal, in event ids: readers scan that many events."""
+        return self._last_id - self._watermark
+
+    def index(self, limit: int = 4096) -> int:
+        """Take up to `limit` more events into the index; by how many ids the watermark moved, 0 at the end.
+
+        It never waits for the disk: what a power cut takes of the index is above the watermark again.
+        Raises WriteFailed (try again), StaleEpoch, or JournalCorrupt when two events share a place.
+        """
+        with self._shared:
+            moved = min(self.index_pending, limit)
+            if not moved:
+                return 0
+            upper = self._watermark + moved
+            try:
+                with self._unsynchronised(), self._transaction() as connection:
+                    connection.execute(_INDEX, (self._watermark, upper))
+                    _remember(connection, "watermark", upper)
+            except Unstorable as error:
+                ids = f"{self._watermark + 1}..{upper}"
+                reason = f"one of the events {ids} has the place of another ({error.reason})"
+                raise JournalCorrupt(self.path, reason) from error
+            self._watermark = upper
+            return moved
+
+    def checkpoint(self) -> int:
+        """Copy the write-ahead log into the file, as far as no reader is in the way; the pages that are left.
+
+        Commits go on meanwhile; called now and then, it keeps the log short and the next start fast. Raises
+        WriteFailed when the disk does not take it: nothing is lost, only the log grows.
+        """
+        with self._checkpointing:
+            if self.path is None or self._closed:
+                return 0
+            try:
+                if self._checkpointer is None:
+                    self._checkpointer = connect_checkpointer(self.path)
+                row: tuple[int, int, int] = self._checkpointer.execute(
+                    "PRAGMA wal_checkpoint(PASSIVE)"
+                ).fetchone()
+            except sqlite3.Error as error:
+                raise write_error(error, self.path) from error
+        _, pages, copied = row
+        return pages - copied
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The writer's connection, for tools between two commits; opened anew when the last one broke.
+
+        Raises WriteFailed when the journal is closed.
+        """
+        if self._closed:
+            raise WriteFailed(self.path, "the journal is closed")
+        if self._connection is None:
+            assert self.path is not None
+            connection = connect_writer(self.path)
+            try:
+                prepare_writer(connection, self.durability)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        try:
+            connection = self.connection
+            connection.execute("BEGIN IMMEDIATE")
+            found = _greatest(connection, "SELECT value FROM meta WHERE name = 'epoch'")
+            if found != self.epoch:
+                raise StaleEpoch(self.path, self.epoch, found)
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, (sqlite3.Error, *UNSTORABLE)):
+                raise write_error(error, self.path) from error
+            raise
+
+    def _roll_back(self) -> None:
+        connection = self._connection
+        if connection is None or not connection.in_transaction:
+            # Some errors, a full disk among them, have ended the transaction already.
+            return
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            # A connection that cannot even do this is in no known state: the next transaction makes another.
+            # The store in memory has only this one.
+            if self.path is not None:
+                self._connection = None
+                with suppress(sqlite3.Error):
+                    connection.close()
+
+    @contextmanager
+    def _unsynchronised(self) -> Generator[None]:
+        if self.durability != "full":
+            yield
+            return
+        try:
+            self.connection.execute("PRAGMA synchronous = NORMAL")
+            yield
+        except sqlite3.Error as error:
+            raise write_error(error, self.path) from error
+        finally:
+            if self._connection is not None:
+                self._connection.execute("PRAGMA synchronous = FULL")
+
+
+def _tools(connection: sqlite3.Connection) -> Database:
+    # Plugins of the reader's own sqlite-utils have no business in our writer.
+    return Database(connection, recursive_triggers=False, execute_plugins=False)
+
+
+def _greatest(connection: sqlite3.Connection, statement: str) -> int:
+    value: int | None = connection.execute(statement).fetchone()[0]
+    return value or 0
+
+
+def _remember(connection: sqlite3.Connection, name: str, value: int) -> None:
+    connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+
+
+def _erase(connection: sqlite3.Connection, key: int, watermark: int) -> int:
+    indexed = connection.execute(
+        "DELETE FROM events WHERE id IN (SELECT event FROM event_index WHERE session = ?)", (key,)
+    ).rowcount
+    behind = connection.execute("DELETE FROM events WHERE id > ? AND session = ?", (watermark, key)).rowcount
+    connection.execute("DELETE FROM event_index WHERE session = ?", (key,))
+    connection.execute("DELETE FROM sessions WHERE key = ?", (key,))
+    # A key is never given again, also when its session was the newest and is gone.
+    connection.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'last_key'", (key,))
+    return indexed + behind

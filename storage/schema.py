@@ -1,0 +1,157 @@
+"""The tables, the steps that make them, and the check that a file is ours and not newer than we are.
+
+A step, once released, is never edited: what changes is a new step. `user_version` counts the steps applied.
+
+The journal (`events`) has no index beside its row id, so that a commit only appends. `event_index`, which
+finds the events of a session, follows behind in sorted batches; `meta.watermark` is the last event id that it
+contains. Whoever looks for events takes the index up to the watermark and scans the few events above it.
+"""
+
+# ruff: noqa: S608 - statements are joined from constants of this package; what a caller gives is always bound
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from sqlite_utils import Database, Migrations
+
+from .errors import NotADatabase, SchemaTooNew
+from .records import EVENT_TYPES
+
+APPLICATION_ID: Final = 0x536A726E
+"""`Sjrn` in the file's header, which `file(1)` and `PRAGMA application_id` show."""
+
+WATERMARK: Final = "(SELECT value FROM meta WHERE name = 'watermark')"
+"""SQL for the last event id that `event_index` contains."""
+
+_ISO: Final = "strftime('%Y-%m-%dT%H:%M:%fZ', {0}, 'unixepoch')"
+
+Step = Callable[[Database], None]
+_migrations = Migrations("sojourn")
+# The library's decorator is typed loosely.
+_step = cast(Callable[[], Callable[[Step], Step]], _migrations)
+
+
+@_step()
+def create_tables(db: Database) -> None:
+    """Sessions, their journal, its index, and the writer's own numbers."""
+    db.conn.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID")
+    db.conn.execute("INSERT INTO meta (name, value) VALUES ('epoch', 0), ('watermark', 0), ('last_key', 0)")
+    db.conn.execute("CREATE TABLE event_types (code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
+    db.conn.execute(
+        """
+        CREATE TABLE sessions (
+            key INTEGER PRIMARY KEY,
+            session_id TEXT NOT NULL UNIQUE,
+            user_id TEXT,
+            channel TEXT NOT NULL,
+            request_key TEXT,
+            resume_hash BLOB,
+            created_at REAL NOT NULL,
+            status TEXT NOT NULL,
+            handling TEXT NOT NULL,
+            queue TEXT,
+            assignee TEXT,
+            due_at REAL,
+            seq INTEGER NOT NULL,
+            snapshot BLOB
+        )
+        """
+    )
+    # An index ends with the row's key by itself, so both give their rows in its order.
+    db.conn.execute("CREATE INDEX sessions_by_user ON sessions (user_id, channel) WHERE user_id IS NOT NULL")
+    db.conn.execute("CREATE INDEX sessions_by_due_at ON sessions (due_at) WHERE due_at IS NOT NULL")
+    db.conn.execute(
+        "CREATE UNIQUE INDEX sessions_by_request ON sessions (request_key) WHERE request_key IS NOT NULL"
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE events (
+            id INTEGER PRIMARY KEY,
+            session INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            at REAL NOT NULL,
+            type INTEGER NOT NULL,
+            flags INTEGER NOT NULL,
+            body BLOB NOT NULL
+        )
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE event_index (
+            session INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            event INTEGER NOT NULL,
+            PRIMARY KEY (session, seq)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+@_step()
+def create_views(db: Database) -> None:
+    """What a person with any SQL tool wants to see: histories and sessions, with readable times."""
+    columns = f"s.session_id, e.seq, {_ISO.format('e.at')} AS at, t.name AS type, e.body"
+    db.create_view(
+        "history",
+        f"""
+        SELECT {columns} FROM sessions s
+        JOIN event_index i ON i.session = s.key JOIN events e ON e.id = i.event
+        LEFT JOIN event_types t ON t.code = e.type
+        UNION ALL
+        SELECT {columns} FROM events e
+        JOIN sessions s ON s.key = e.session LEFT JOIN event_types t ON t.code = e.type
+        WHERE e.id > {WATERMARK}
+        """,
+    )
+    db.create_view(
+        "session_list",
+        f"""
+        SELECT session_id, user_id, channel, status, handling, queue, assignee,
+            {_ISO.format("created_at")} AS created_at, {_ISO.format("due_at")} AS due_at
+        FROM sessions ORDER BY key DESC
+        """,
+    )
+
+
+STEPS: Final = (create_tables.__name__, create_views.__name__)
+"""Names of all steps in their order; a file that has others is newer than this code."""
+
+SCHEMA_VERSION: Final = len(STEPS)
+
+
+def schema_version(db: Database, path: str) -> int:
+    """How many steps the file has: 0 for an empty one. Changes nothing.
+
+    Raises NotADatabase for another program's file, SchemaTooNew for one of a later Sojourn.
+    """
+    application_id = _pragma(db, "application_id")
+    version = _pragma(db, "user_version")
+    if application_id != APPLICATION_ID:
+        if application_id or version or db.table_names():
+            raise NotADatabase(path, "it holds another program's tables")
+        return 0
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(path, f"schema {version}", SCHEMA_VERSION)
+    unknown = [step.name for step in _migrations.applied(db) if step.name not in STEPS]
+    if unknown:
+        raise SchemaTooNew(path, f"the later step {', '.join(unknown)}", SCHEMA_VERSION)
+    return version
+
+
+def migrate(db: Database) -> None:
+    """Bring the file to `SCHEMA_VERSION`, or leave it as it was: one transaction for all steps."""
+    # One transaction, the library's own table included: killed in between, the file would pass for another's.
+    with db.atomic():
+        if _pragma(db, "user_version") < SCHEMA_VERSION:
+            _migrations.apply(db)
+            db.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # Names are appended to the table without a step of their own.
+        db.conn.executemany(
+            "INSERT OR IGNORE INTO event_types (name, code) VALUES (?, ?)", EVENT_TYPES.items()
+        )
+
+
+def _pragma(db: Database, name: str) -> int:
+    return int(db.conn.execute(f"PRAGMA {name}").fetchone()[0])
