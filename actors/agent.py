@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pykka._envelope import Envelope
-
 from .commits import Then
 from .errors import InternalError
 from .messages import Caller, FailMessage, SendMessage
@@ -122,7 +120,7 @@ class AgentRunner:
             failure = InternalError(f"the agent failed: {type(error).__name__}")
             self._registry.deliver(
                 turn.session_id,
-                Envelope(FailMessage(now(), turn.message_id, failure.code, failure.message)),
+                FailMessage(now(), turn.message_id, failure.code, failure.message),
             )
             return
         message = SendMessage(
@@ -139,4 +137,4 @@ class AgentRunner:
             context=None,
             in_reply_to=turn.message_id,
         )
-        self._registry.deliver(turn.session_id, Envelope(message))
+        self._registry.deliver(turn.session_id, message)

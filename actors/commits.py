@@ -18,19 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sojourn.storage import Batch, EventRow, SessionRow, StorageError
 
 from .errors import StorageFailed
+from .messages import ReplyTarget
 
 if TYPE_CHECKING:
     from .session import SessionActor
 
 logger = logging.getLogger(__name__)
-
-
-class ReplyTarget(Protocol):
-    """Where an answer goes: a Pykka future, or a connection's request."""
-
-    def set(self, value: Any = None, /) -> None: ...
-
-    def set_exception(self, exc_info: Any = None, /) -> None: ...
 
 
 class Refusal:

@@ -6,10 +6,11 @@ stores, and a fifth of the memory of a live dict. It is decoded when somebody re
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from .errors import ContextTooLarge, InvalidRequest
+from .packing import pack
 
 Json = Any
 MASK = "***"
@@ -56,8 +57,8 @@ class SensitiveKeys:
                 key: MASK if self.matches(key) and inner is not None else self.masked(inner)
                 for key, inner in cast("Mapping[str, Json]", value).items()
             }
-        if isinstance(value, list):
-            return [self.masked(item) for item in cast("list[Json]", value)]
+        if isinstance(value, list | tuple):
+            return [self.masked(item) for item in cast("Sequence[Json]", value)]
         return value
 
     def refuse_mask(self, patch: Json, path: str = "context") -> None:
@@ -76,8 +77,8 @@ class SensitiveKeys:
                         details={"key": where, "expected": "a value", "got": MASK},
                     )
                 self.refuse_mask(value, where)
-        elif isinstance(patch, list):
-            for index, item in enumerate(cast("list[Json]", patch)):
+        elif isinstance(patch, list | tuple):
+            for index, item in enumerate(cast("Sequence[Json]", patch)):
                 self.refuse_mask(item, f"{path}.{index}")
 
 
@@ -89,6 +90,22 @@ def check_patch(patch: Mapping[str, Json]) -> None:
                 f"context key {key!r}: keys that begin with 'user.' or 'app.' are reserved for wider scopes",
                 details={"key": f"context.{key}", "expected": "a key without a scope's prefix", "got": key},
             )
+
+
+def merged_within(
+    context: Mapping[str, Json],
+    patch: Mapping[str, Json],
+    sensitive: SensitiveKeys,
+    *,
+    max_keys: int,
+    max_bytes: int,
+) -> dict[str, Json]:
+    """Return `context` with `patch` merged in, or raise the `SessionError` that says why it may not be."""
+    check_patch(patch)
+    sensitive.refuse_mask(patch)
+    merged: dict[str, Json] = merge_patch(context, patch)
+    check_size(merged, len(pack(merged)), max_keys=max_keys, max_bytes=max_bytes)
+    return merged
 
 
 def check_size(context: Mapping[str, Json], size_bytes: int, *, max_keys: int, max_bytes: int) -> None:

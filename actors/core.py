@@ -15,10 +15,11 @@ from sojourn.storage import Batch, Durability, Journal
 from .agent import Agent, AgentRunner
 from .alarm import Alarm
 from .clock import Clock
-from .commits import Done, GroupCommit, ReplyTarget
+from .commits import Done, GroupCommit
 from .config import RuntimeConfig
 from .explain import Explainer
 from .loop import Dispatcher
+from .messages import ReplyTarget
 from .reads import ReaderActor, Reads
 from .reception import Reception
 from .registry import RegistryActor
@@ -74,7 +75,7 @@ class Core:
             clock=self.clock,
             commits=self.commits,
             reads=self.reads,
-            handlers=HANDLERS,
+            handlers=dict(HANDLERS),
             crashed=registry.crashed,
             ended=registry.ended,
             rested=registry.rested,

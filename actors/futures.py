@@ -109,9 +109,8 @@ class LoopFuture(Future[T]):
         try:
             raise self._error.with_traceback(self._traceback)
         finally:
-            del (
-                self
-            )  # the exception keeps the frames that it passes: they must not keep the future that holds it
+            # The exception keeps the frames that it passes: they must not keep the future that holds it.
+            del self
 
     def result(self, timeout: float | None = None) -> T:
         """What `get` gives."""

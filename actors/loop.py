@@ -123,10 +123,8 @@ class LoopActor(Actor):
             else:
                 logger.info("Exception returned from %s to caller:", self, exc_info=True)
                 _answer_failure(reply_to)
-                del (
-                    envelope,
-                    reply_to,
-                )  # the exception keeps this frame: it must not keep the answer that holds it
+                # The exception keeps this frame: it must not keep the answer that holds it.
+                del envelope, reply_to
         except BaseException as error:  # noqa: BLE001
             self._exit(error, reply_to)
         else:

@@ -268,6 +268,28 @@ class Mailbox:
                 self._scheduled = False
         return handled
 
+    def run_now(self, envelope: Envelope[Any], /) -> bool:
+        """Have the actor handle it at once, on the loop's thread, if nothing waits before it; False otherwise.
+
+        What arrives while it is handled waits for the actor's next turn, as ever.
+        """
+        if self._scheduled or self._phase != _OPEN or not self._begun:
+            return False
+        actor = self._actor
+        if actor is None:
+            return False
+        self._scheduled = True
+        try:
+            actor._process(envelope)
+        except BaseException:  # noqa: BLE001 - one actor's mistake must not end the loop of all
+            actor._contain()
+        finally:
+            if self._phase == _OPEN and (self._user or self._system) and self._dispatcher is not None:
+                self._dispatcher.schedule(self)
+            else:
+                self._scheduled = False
+        return True
+
     def get(self) -> Envelope[Any]:
         """The next envelope, taken out without being handled; `queue.Empty` if there is none."""
         for lane in (self._system, self._user):

@@ -1,17 +1,20 @@
 """What a session actor may be asked, and what it answers.
 
-Requests come from the gateway's router and from `Runtime`, as the `message` of a Pykka envelope; each has
-one answer type or raises a `SessionError`. An answer reaches the asker only after the commit of what it
-speaks of. They are plain slotted classes, not frozen ones (freezing costs a microsecond each on the hot
-path), and are treated as immutable once sent.
+Requests come from the gateway's router and from `Runtime`; each has one answer type or raises a
+`SessionError`. An answer reaches the asker only after the commit of what it speaks of. They are plain
+slotted classes, not frozen ones (freezing costs a microsecond each on the hot path), and are treated as
+immutable once sent. Each is an envelope of its own, so that a mailbox takes it as it is; through an
+`ActorRef` it travels in Pykka's envelope like any message.
 
 `now` is when the request was read; `origin` is the connection it came on, which gets the answer and is
 spared the push; `attach` says whether the request attaches it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+
+from pykka._envelope import Envelope
 
 from .errors import SessionError
 
@@ -34,6 +37,31 @@ class Subscriber(Protocol):
         ...
 
 
+class ReplyTarget(Protocol):
+    """Where an answer goes: a Pykka future, or a connection's request."""
+
+    def set(self, value: Any = None, /) -> None: ...
+
+    def set_exception(self, exc_info: Any = None, /) -> None: ...
+
+
+class Mail(Envelope[Any]):
+    """A message that is its own envelope: one object less for each."""
+
+    __slots__ = ()
+
+    # Any target will do where Pykka's type names its future: its code only sets it.
+    reply_to: Any
+
+    def __init__(self, reply_to: ReplyTarget | None = None) -> None:
+        self.reply_to = reply_to
+
+    @property
+    def message(self) -> Any:
+        """Itself."""
+        return self
+
+
 @dataclass(slots=True, eq=False)
 class Caller:
     """Who asks: `by` in events. One object a connection."""
@@ -47,13 +75,14 @@ class Caller:
 
 
 @dataclass(slots=True, eq=False)
-class Request:
+class Request(Mail):
     """What every request carries."""
 
     by: Caller
     now: float
     origin: Subscriber | None
     attach: bool
+    reply_to: Any = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -178,13 +207,14 @@ class EraseSession(Request):
 
 
 @dataclass(slots=True, eq=False)
-class FailMessage:
+class FailMessage(Mail):
     """From the registry: the handling of a request failed for good. No answer."""
 
     now: float
     message_id: str | None
     code: str
-    message: str
+    text: str
+    reply_to: Any = field(default=None, kw_only=True)
 
     @staticmethod
     def of(request: object, error: SessionError, now: float) -> "FailMessage":
@@ -193,13 +223,13 @@ class FailMessage:
         return FailMessage(now, message_id, error.code, error.message)
 
 
-class Probe:
+class Probe(Mail):
     """Answered with None as soon as the session is in memory."""
 
     __slots__ = ()
 
 
-class Tick:
+class Tick(Mail):
     """The wheel, to an actor's system lane: time has passed."""
 
     __slots__ = ()

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from sojourn.storage import EventRow
 
 from .commits import Then
-from .errors import SessionExpired
+from .errors import SessionError, SessionExpired
 from .events import session_map, visible
 from .lifecycle import Status
 from .messages import Accepted, Events, ReadHistory, Resumed, ResumeSession, SendMessage
 from .packing import pack, unpack
 from .session import WAITING, SessionActor, Waiting
-from .state import CREATED, REOPENED, SERVER_MADE, Answer, Session
+from .state import CREATED, REOPENED, Answer, Session
 
 
 def expired(session: Session) -> SessionExpired:
@@ -73,23 +73,34 @@ def resume(actor: SessionActor, request: ResumeSession) -> Resumed | Waiting:
 
 def may_know(session: Session, message_id: str) -> bool:
     """Could this message have been here before? Rarely wrong, and then only looked up in vain."""
-    return bool(_candidates(session, message_id))
+    return session.recall(message_id) is not None or bool(session.candidates(message_id))
 
 
-def look_up_message(actor: SessionActor, request: SendMessage, message_id: str) -> Waiting:
-    """Compare the message of the same hash in full; answer the first answer, or take it as new."""
-    candidates = _candidates(actor.session, message_id)
+def same_again(actor: SessionActor, request: SendMessage, answer: Answer) -> Accepted:
+    """The first answer to a message, again: nothing is stored, nothing moves."""
+    session = actor.session
+    if session.status is not Status.EXPIRED and request.attach and request.origin is not None:
+        actor.attach(request.origin)
+    assert request.message_id is not None
+    return Accepted(
+        session.session_id, request.message_id, answer.seq, True, answer.created, answer.reopened
+    )
+
+
+def look_up_message(
+    actor: SessionActor, request: SendMessage, message_id: str, candidates: tuple[Answer, ...]
+) -> Waiting:
+    """Compare the messages of the same hash in full; answer the first answer, or take it as new."""
 
     def compare(rows: list[EventRow | None]) -> None:
         for candidate, row in zip(candidates, rows, strict=True):
             if row is not None and unpack(row[5]).get("message_id") == message_id:
-                created, reopened = bool(row[4] & CREATED), bool(row[4] & REOPENED)
-                session = actor.session
-                if session.status is not Status.EXPIRED and request.attach and request.origin is not None:
-                    actor.attach(request.origin)
-                actor.later(
-                    Accepted(session.session_id, message_id, candidate.seq, True, created, reopened)
-                )
+                flags = row[4]
+                answer = Answer(candidate.seq, bool(flags & CREATED), bool(flags & REOPENED))
+                try:
+                    actor.later(same_again(actor, request, answer))
+                except SessionError as error:
+                    actor.failed_read(error)
                 return
         request.verified = True
         actor.again()
@@ -101,16 +112,6 @@ def look_up_message(actor: SessionActor, request: SendMessage, message_id: str) 
         ),
     )
     return WAITING
-
-
-def _candidates(session: Session, message_id: str) -> tuple[Answer, ...]:
-    """Where the message may stand: by the hash of its id, and by the seq that a server-made id names."""
-    found = session.recall(message_id)
-    if message_id.startswith(SERVER_MADE):
-        seq = message_id[1:].partition("-")[0]
-        if seq.isascii() and seq.isdigit() and 0 < int(seq[:18]) <= session.seq:
-            found = (*found, Answer(int(seq[:18]), False, False))
-    return found
 
 
 def _read(

@@ -7,20 +7,15 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
-
-from pykka._envelope import Envelope
 
 from sojourn.storage import Reader, SessionRow
 
-from .commits import ReplyTarget
-from .context import check_patch, check_size, merge_patch
-from .envelopes import enclose
 from .errors import InvalidRequest, SessionError, StorageFailed, TooManyAttachments
 from .events import session_map
 from .lifecycle import Status
-from .messages import Caller, CreateSession, Erased, EraseSession, SendMessage, Subscriber
-from .packing import pack
+from .messages import Caller, CreateSession, Erased, EraseSession, ReplyTarget, SendMessage, Subscriber
 from .registry import RegistryActor
 from .routes import Addressed
 from .session import SessionActor
@@ -38,7 +33,8 @@ class Reception:
 
     def __init__(self, registry: RegistryActor) -> None:
         self._registry = registry
-        self._creating: dict[str, list[tuple[CreateSession, ReplyTarget]]] = {}
+        self._first_key = registry.next_key
+        self._creating: dict[str, list[CreateSession]] = {}
         self._secret = os.urandom(32)
         """Makes a creation's resume token again when the creation is asked for again; it dies with the process."""
 
@@ -47,8 +43,14 @@ class Reception:
         """No creation waits for its request_key to be looked up."""
         return not self._creating
 
-    def resume_token(self, session_id: str) -> str:
-        """The token returned at creation by this process; only its hash is stored."""
+    def resume_token(self, session_id: str) -> str | None:
+        """The token of a session that this process created; None for others, of which only a hash is left."""
+        actor = self._registry.live.get(session_id)
+        if actor is None or actor.session.key < self._first_key:
+            return None
+        return self._token(session_id)
+
+    def _token(self, session_id: str) -> str:
         return hmac.new(self._secret, session_id.encode(), hashlib.sha256).hexdigest()
 
     def new_id(self, now: float) -> str:
@@ -70,21 +72,11 @@ class Reception:
         timeouts: Mapping[str, float | None] | None = None,
         tags: list[str] | None = None,
         request_key: str | None = None,
+        reply_to: ReplyTarget | None = None,
     ) -> CreateSession:
         """The checked first request of a new session; raises `SessionError` before anything is recorded."""
         shared = self._registry.shared
-        config = shared.config
-        merged: dict[str, Any] = {}
-        if context:
-            check_patch(context)
-            shared.sensitive.refuse_mask(context)
-            merged = merge_patch({}, context)
-            check_size(
-                merged,
-                len(pack(merged)),
-                max_keys=config.max_context_keys,
-                max_bytes=config.max_context_bytes,
-            )
+        merged = shared.merged({}, context) if context else {}
         if attach and origin is not None and not shared.audience.has_room(origin, session_id):
             raise TooManyAttachments(
                 f"this connection is attached to {len(origin.attached)} sessions: detach some first",
@@ -102,7 +94,8 @@ class Reception:
             timeouts=self.timeouts(channel, timeouts),
             tags=list(dict.fromkeys(tags or ())),
             request_key=request_key,
-            token_hash=hashlib.sha256(self.resume_token(session_id).encode()).digest(),
+            token_hash=hashlib.sha256(self._token(session_id).encode()).digest(),
+            reply_to=reply_to,
         )
 
     def timeouts(self, channel: str, asked: Mapping[str, float | None] | None) -> dict[str, float | None]:
@@ -135,52 +128,52 @@ class Reception:
                 found[name] = most if value is None else min(value, most)
         return {name: None if value is None else float(value) for name, value in found.items()}
 
-    def create(self, session_id: str, creation: CreateSession, reply_to: ReplyTarget) -> None:
+    def create(self, session_id: str, creation: CreateSession) -> None:
         """Make the session, or answer with the one that this `request_key` made before."""
         key = creation.request_key
         if key is None:
-            self._create(session_id, creation, reply_to)
+            self._create(session_id, creation)
             return
         waiting = self._creating.get(key)
         if waiting is not None:
-            waiting.append((creation, reply_to))
+            waiting.append(creation)
             return
-        self._creating[key] = [(creation, reply_to)]
+        self._creating[key] = [creation]
 
         def found(known: str | None) -> None:
             first, *others = self._creating.pop(key)
             if known is None:
                 known = session_id
-                self._create(session_id, *first)
+                self._create(session_id, first)
             else:
-                self._registry.deliver(known, enclose(*first))
-            for again, target in others:
-                self._registry.deliver(known, enclose(again, target))
+                self._registry.deliver(known, first)
+            for again in others:
+                self._registry.deliver(known, again)
 
         def failed(error: Exception) -> None:
-            for _, target in self._creating.pop(key):
+            for each in self._creating.pop(key):
                 failure = StorageFailed(f"the request_key could not be looked up: {error}", retry_after=1.0)
-                target.set_exception((StorageFailed, failure, None))
+                if each.reply_to is not None:
+                    each.reply_to.set_exception((StorageFailed, failure, None))
 
         def look_up() -> None:
             self._registry.shared.reads.ask(lambda reader: reader.find_request(key), found, failed)
 
         self._registry.when_settled(look_up)
 
-    def _create(self, session_id: str, creation: CreateSession, reply_to: ReplyTarget) -> None:
+    def _create(self, session_id: str, creation: CreateSession) -> None:
         user_id = creation.user.get("user_id")
         if user_id is not None:
             self._registry.routes.created((user_id, creation.channel), session_id)
-        self._registry.create(session_id, (enclose(creation, reply_to),))
+        self._registry.create(session_id, (creation,))
 
-    def send_to_user(self, session_id: str, creation: CreateSession, envelope: Envelope[Any]) -> None:
+    def send_to_user(self, session_id: str, creation: CreateSession, message: SendMessage) -> None:
         """Have a message go to the user's session of that channel; `session_id` is for a new one."""
-        message: SendMessage = envelope.message
         origin = message.origin
         if origin is not None and message.attach and len(origin.attached) >= origin.max_attachments:
             creation.attach = False
         self._registry.routes.send(
-            (creation.user["user_id"], creation.channel), Addressed(session_id, creation, envelope)
+            (creation.user["user_id"], creation.channel), Addressed(session_id, creation, message)
         )
 
     # -- lists and erasure -------------------------------------------------------------------------
@@ -239,7 +232,7 @@ class Reception:
             before_key = rows[-1].key
             for row in rows:
                 future = SessionActor._create_future()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # Pykka's hook
-                self._registry.deliver(row.session_id, enclose(request, future))
+                self._registry.deliver(row.session_id, replace(request, reply_to=future))
                 try:
                     erased: Erased = await future
                 except SessionError as error:

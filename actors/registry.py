@@ -16,7 +16,6 @@ from pykka._envelope import Envelope
 from sojourn.storage import StorageError, StoredSession
 
 from .commits import Then
-from .envelopes import enclose
 from .errors import Overloaded, SessionNotFound, StorageFailed
 from .lifecycle import Status
 from .loop import Dispatcher, LoopActor
@@ -33,7 +32,7 @@ from .timers import NEVER
 
 logger = logging.getLogger(__name__)
 
-TICK: Final = Envelope(Tick())
+TICK: Final = Tick()
 RETRY_AFTER: Final = 0.5
 SWEEP_PAGE: Final = 256
 
@@ -109,50 +108,52 @@ class RegistryActor(LoopActor):
 
     # -- delivering --------------------------------------------------------------------------------
 
-    def deliver(self, session_id: str, envelope: Envelope[Any]) -> None:
-        """Put an envelope into the session's mailbox, loading it first if need be."""
+    def deliver(self, session_id: str, mail: Envelope[Any]) -> None:
+        """Put a request into the session's mailbox, loading it first if need be."""
         actor = self.live.get(session_id)
         if actor is not None:
-            try:
-                actor.actor_inbox.put(envelope)
-            except MailboxFull as full:
-                self._refuse_full(envelope, session_id, full)
+            inbox = actor.actor_inbox
+            if not inbox.run_now(mail):
+                try:
+                    inbox.put(mail)
+                except MailboxFull as full:
+                    self._refuse_full(mail, session_id, full)
             return
         waiting = self._loading.get(session_id)
         if waiting is None:
-            self._loading[session_id] = [envelope]
+            self._loading[session_id] = [mail]
             self._load(session_id)
         elif len(waiting) < self.shared.config.mailbox_limit:
-            waiting.append(envelope)
+            waiting.append(mail)
         else:
-            self._refuse_full(envelope, session_id, MailboxFull(len(waiting)))
+            self._refuse_full(mail, session_id, MailboxFull(len(waiting)))
 
-    def _refuse_full(self, envelope: Envelope[Any], session_id: str, full: MailboxFull) -> None:
+    def _refuse_full(self, mail: Envelope[Any], session_id: str, full: MailboxFull) -> None:
         error = Overloaded(
             f"session {session_id} has {full.limit} requests waiting: slow down",
             session_id=session_id,
             retry_after=RETRY_AFTER,
             details={"limit": "mailbox_limit", "max": full.limit},
         )
-        if envelope.reply_to is not None:
-            envelope.reply_to.set_exception((Overloaded, error, None))
+        if mail.reply_to is not None:
+            mail.reply_to.set_exception((Overloaded, error, None))
         else:
-            self.dead_letters.add(self.shared.clock.now(), session_id, "mailbox_full", envelope.message)
+            self.dead_letters.add(self.shared.clock.now(), session_id, "mailbox_full", mail.message)
 
     def when_live(self, session_id: str, step: Callable[[Any], None]) -> None:
         """Load a session if need be, then run `step`, also when there is no such session (any more)."""
-        probe: Envelope[Any] = enclose(Probe(), _Told(step))
-        self.deliver(session_id, probe)
+        self.deliver(session_id, Probe(_Told(step)))
 
     # -- starting ----------------------------------------------------------------------------------
 
-    def create(self, session_id: str, envelopes: Iterable[Envelope[Any]]) -> SessionActor:
-        """Start the actor of a new session; the first envelope makes its first event."""
+    def create(self, session_id: str, mails: Iterable[Envelope[Any]]) -> SessionActor:
+        """Start the actor of a new session; the first request makes its first event."""
         key = self.next_key
         self.next_key = key + 1
         actor = self._start(Session(key, session_id), NEVER)
-        for envelope in envelopes:
-            actor.actor_inbox.put(envelope)
+        for mail in mails:
+            actor.actor_inbox.put(mail)
+        self._make_room()
         return actor
 
     def _start(self, session: Session, stored_due: float) -> SessionActor:
@@ -163,8 +164,6 @@ class RegistryActor(LoopActor):
         shared.wheel.file(
             actor, min(session.due_at, shared.clock.now() + shared.config.passivate_after)
         )
-        if len(self.live) > shared.config.max_live:
-            self._make_room()
         return actor
 
     def _load(self, session_id: str) -> None:
@@ -177,7 +176,7 @@ class RegistryActor(LoopActor):
     def _loaded(self, session_id: str, stored: StoredSession | None) -> None:
         waiting = self._loading.pop(session_id, [])
         if stored is None:
-            self._answer_all(
+            self.answer_all(
                 waiting,
                 lambda: SessionNotFound(f"there is no session {session_id!r}", session_id=session_id),
             )
@@ -186,8 +185,9 @@ class RegistryActor(LoopActor):
         if session_id in self._to_save:
             self._to_save.discard(session_id)
             actor.snapshot()
-        for envelope in waiting:
-            actor.actor_inbox.put(envelope)
+        for mail in waiting:
+            actor.actor_inbox.put(mail)
+        self._make_room()
 
     def activate(self, stored: StoredSession) -> SessionActor:
         """Start the actor of a stored session."""
@@ -198,17 +198,18 @@ class RegistryActor(LoopActor):
 
     def _not_loaded(self, session_id: str, error: Exception) -> None:
         waiting = self._loading.pop(session_id, [])
-        self._answer_all(
+        self.answer_all(
             waiting,
             lambda: StorageFailed(f"session {session_id} could not be read: {error}", retry_after=1.0),
         )
 
     @staticmethod
-    def _answer_all(envelopes: Iterable[Envelope[Any]], error: Callable[[], Exception]) -> None:
-        for envelope in envelopes:
-            if envelope.reply_to is not None:
+    def answer_all(mails: Iterable[Envelope[Any]], error: Callable[[], Exception]) -> None:
+        """Refuse each of them, with an exception of its own."""
+        for mail in mails:
+            if mail.reply_to is not None:
                 failure = error()
-                envelope.reply_to.set_exception((type(failure), failure, None))
+                mail.reply_to.set_exception((type(failure), failure, None))
 
     # -- waking ------------------------------------------------------------------------------------
 
@@ -284,9 +285,9 @@ class RegistryActor(LoopActor):
         waiting: list[Envelope[Any]] = []
         inbox = actor.actor_inbox
         while not inbox.empty():
-            envelope = inbox.get()
-            if envelope is not TICK:
-                waiting.append(envelope)
+            mail = inbox.get()
+            if mail is not TICK:
+                waiting.append(mail)
         actor.retire()
         return waiting
 
@@ -298,6 +299,8 @@ class RegistryActor(LoopActor):
     def _make_room(self) -> None:
         """Passivate those who were longest not asked: the oldest starts, skipping what was touched since."""
         excess = len(self.live) - self.shared.config.max_live
+        if excess <= 0:
+            return
         chosen: list[SessionActor] = []
         looked_at: list[SessionActor] = []
         for actor in self.live.values():
@@ -316,19 +319,19 @@ class RegistryActor(LoopActor):
 
     # -- failing -----------------------------------------------------------------------------------
 
-    def crashed(self, actor: SessionActor, envelope: Envelope[Any], error: Exception, seq: int) -> None:
-        """An actor failed on an envelope: what it recorded behind `seq` for it is taken back, and it starts anew."""
+    def crashed(self, actor: SessionActor, mail: Envelope[Any], error: Exception, seq: int) -> None:
+        """An actor failed on a request: what it recorded behind `seq` for it is taken back, and it starts anew."""
         session_id = actor.session.session_id
         self._take_back(actor, seq)
         now = self.shared.clock.now()
-        pause, poison = self.supervisor.failed(session_id, envelope, error, now)
+        pause, poison = self.supervisor.failed(session_id, mail, error, now)
         if poison is None:
-            self.reload(actor, [envelope], pause)
+            self.reload(actor, [mail], pause)
             return
-        self.dead_letters.add(now, session_id, "poison", envelope.message)
-        if envelope.reply_to is not None:
-            envelope.reply_to.set_exception((type(poison), poison, None))
-        self.reload(actor, [Envelope(FailMessage.of(envelope.message, poison, now))], pause)
+        self.dead_letters.add(now, session_id, "poison", mail.message)
+        if mail.reply_to is not None:
+            mail.reply_to.set_exception((type(poison), poison, None))
+        self.reload(actor, [FailMessage.of(mail.message, poison, now)], pause)
 
     def _take_back(self, actor: SessionActor, seq: int) -> None:
         """Remove from the gathering batch what the failed handling put there."""
@@ -372,8 +375,8 @@ class RegistryActor(LoopActor):
             if self.live.get(session_id) is not actor:
                 continue
             waiting = self.unload(actor)
-            for envelope in waiting:
-                self.deliver(session_id, envelope)
+            for mail in waiting:
+                self.deliver(session_id, mail)
         # Their deadlines are storage's again; not at once, or a full disk would have us spin.
         self.stored_due = min(self.stored_due, now + 1.0)
         self.shared.wheel.changed()

@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .context import check_patch, check_size, merge_patch
+from sojourn.storage import EVENT_TYPES
+
 from .errors import VersionConflict
 from .events import session_map
-from .lifecycle import NEVER, TABLE, Handling, On, Status, permit, refusal
+from .lifecycle import NEVER, Handling, On, Status, permit
 from .messages import (
     Accepted,
     Closed,
@@ -45,9 +46,11 @@ from .messages import (
     UpdateContext,
 )
 from .packing import pack, splice_event
-from .reading import expired, look_up_message, may_know, read_history, resume
+from .reading import expired, look_up_message, read_history, resume, same_again
 from .session import SessionActor, Waiting
 from .state import ACTIVITY, CREATED, REOPENED, SERVER_MADE
+
+MESSAGE: Final = EVENT_TYPES["message:received"]
 
 
 def on_tick(actor: SessionActor, _tick: Tick) -> None:
@@ -58,6 +61,8 @@ def on_tick(actor: SessionActor, _tick: Tick) -> None:
 
 def on_create(actor: SessionActor, request: CreateSession) -> Created:
     session = actor.session
+    if session.seq:
+        return _created_before(actor, request)
     if request.attach and request.origin is not None:
         actor.attach(request.origin)
     actor.record(
@@ -79,33 +84,55 @@ def on_create(actor: SessionActor, request: CreateSession) -> Created:
     return Created(session.session_id, session_map(session, actor.shared.sensitive))
 
 
+def _created_before(actor: SessionActor, request: CreateSession) -> Created:
+    """The same `request_key` again: it answers the session as it is now."""
+    session = actor.session
+    actor.pass_time(request.now)
+    if session.status is not Status.EXPIRED:
+        if request.attach and request.origin is not None:
+            actor.attach(request.origin)
+    elif request.by.role == "user":
+        raise expired(session)
+    return Created(session.session_id, session_map(session, actor.shared.sensitive))
+
+
 def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting:
     session = actor.session
     message_id = request.message_id
-    if message_id is not None and not request.verified and may_know(session, message_id):
-        return look_up_message(actor, request, message_id)
+    if message_id is not None and not request.verified:
+        recent = session.recent
+        if recent is not None and message_id in recent:
+            answer = session.recall(message_id)
+            assert answer is not None
+            return same_again(actor, request, answer)
+        if session.answers is not None or message_id[0:1] == SERVER_MADE:
+            candidates = session.candidates(message_id)
+            if candidates:
+                return look_up_message(actor, request, message_id, candidates)
     at = request.now
     if session.due_at <= at or at < session.last_at:
         at = actor.pass_time(at)
     author = request.author
-    on = On.USER_MESSAGE if author == "user" else On.OTHER_MESSAGE
-    if (session.status, on) not in TABLE:
-        raise refusal(session.status, on, session.session_id)
-    if request.context is not None:
-        _check_merge(actor, request.context)
+    status = session.status
+    flags = actor.shared.message_flags[author]
+    if status is not Status.ACTIVE:
+        permit(status, On.USER_MESSAGE if author == "user" else On.OTHER_MESSAGE, session.session_id)
+        flags |= REOPENED
+    context = request.context
+    if context is not None:
+        actor.shared.merged(session.context_map(), context)
     origin = request.origin
     if origin is not None and request.attach and session.session_id not in origin.attached:
         actor.attach(origin)
-    flags = CREATED if request.created else 0
-    if session.status is Status.CLOSED:
+    if flags & REOPENED:
         _reopen(actor, request, at, "user_message")
-        flags |= REOPENED
-    if request.context is not None:
-        _merge(actor, request, request.context, at)
+    if context is not None:
+        _merge(actor, request, context, at)
     if author == "human" and session.handling is Handling.QUEUED:
         _assign(actor, request, request.author_id, at)
-    if f"{author}_message" in actor.shared.activity:
-        flags |= ACTIVITY
+    created = request.created
+    if created:
+        flags |= CREATED
     if message_id is None:
         message_id = f"{SERVER_MADE}{session.seq + 1}-{os.urandom(4).hex()}"
     payload: dict[str, Any] = {
@@ -119,13 +146,12 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting:
         payload["author_id"] = request.author_id
     if request.in_reply_to is not None:
         payload["in_reply_to"] = request.in_reply_to
-    actor.record("message:received", payload, at, flags, origin)
+    session.apply_message(at, author, message_id, flags)
+    actor.keep(MESSAGE, pack(payload), at, flags, origin)
     agent = actor.shared.agent
     if agent is not None and author == "user" and session.handling is Handling.AI:
         agent.answer_after_commit(actor, request, message_id)
-    return Accepted(
-        session.session_id, message_id, session.seq, False, request.created, flags & REOPENED != 0
-    )
+    return Accepted(session.session_id, message_id, session.seq, False, created, flags & REOPENED != 0)
 
 
 def on_get(actor: SessionActor, request: GetSession) -> State:
@@ -146,7 +172,7 @@ def on_update_context(actor: SessionActor, request: UpdateContext) -> ContextUpd
             session_id=session.session_id,
             details={"context_version": version},
         )
-    _check_merge(actor, request.patch)
+    actor.shared.merged(session.context_map(), request.patch)
     if request.attach and request.origin is not None:
         actor.attach(request.origin)
     _merge(actor, request, request.patch, at)
@@ -221,7 +247,7 @@ def on_fail(actor: SessionActor, request: FailMessage) -> None:
     """The history says that a message could not be handled; an expired session's history says nothing more."""
     at = actor.pass_time(request.now)
     if actor.session.status is not Status.EXPIRED:
-        payload = {"message_id": request.message_id, "code": request.code, "message": request.message}
+        payload = {"message_id": request.message_id, "code": request.code, "message": request.text}
         actor.record("message:failed", payload, at)
 
 
@@ -261,20 +287,6 @@ def _closed(actor: SessionActor) -> Closed:
     session = actor.session
     until = None if session.expires_at == NEVER else session.expires_at
     return Closed(session.session_id, session.close_reason, until, session.close_seq)
-
-
-def _check_merge(actor: SessionActor, patch: Mapping[str, Any]) -> None:
-    """Refuse a patch that may not be merged, before anything is recorded."""
-    shared = actor.shared
-    check_patch(patch)
-    shared.sensitive.refuse_mask(patch)
-    merged = merge_patch(actor.session.context_map(), patch)
-    check_size(
-        merged,
-        len(pack(merged)),
-        max_keys=shared.config.max_context_keys,
-        max_bytes=shared.config.max_context_bytes,
-    )
 
 
 def _merge(actor: SessionActor, request: Request, patch: Mapping[str, Any], at: float) -> None:

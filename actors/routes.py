@@ -9,12 +9,10 @@ that come while it is looked up wait in their order.
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from pykka._envelope import Envelope
-
 from sojourn.storage import Reader, StoredSession
 
 from .commits import Then
-from .errors import StorageFailed
+from .errors import SessionError, StorageFailed
 from .lifecycle import Status
 from .messages import CreateSession, SendMessage
 from .reading import may_know
@@ -28,14 +26,14 @@ Key = tuple[str, str]
 
 
 class Addressed:
-    """A message on its way to a user: the creation to fall back on, and the envelope of the message."""
+    """A message on its way to a user: and the creation to fall back on."""
 
-    __slots__ = ("creation", "envelope", "session_id")
+    __slots__ = ("creation", "message", "session_id")
 
-    def __init__(self, session_id: str, creation: CreateSession, envelope: Envelope[Any]) -> None:
+    def __init__(self, session_id: str, creation: CreateSession, message: SendMessage) -> None:
         self.session_id = session_id
         self.creation = creation
-        self.envelope = envelope
+        self.message = message
 
 
 class Route:
@@ -116,9 +114,9 @@ class Routes:
             self._looking_up -= 1
             self._routes.pop(key, None)
             for addressed in route.waiting:
-                if addressed.envelope.reply_to is not None:
+                if addressed.message.reply_to is not None:
                     failure = StorageFailed(f"the user's sessions could not be read: {error}", retry_after=1.0)
-                    addressed.envelope.reply_to.set_exception((StorageFailed, failure, None))
+                    addressed.message.reply_to.set_exception((StorageFailed, failure, None))
 
         def read(_error: Exception | None = None) -> None:
             shared.reads.ask(ask, found, failed)
@@ -138,7 +136,7 @@ class Routes:
 
     def _deliver(self, key: Key, route: Route, addressed: Addressed) -> bool:
         registry = self._registry
-        message: SendMessage = addressed.envelope.message
+        message: SendMessage = addressed.message
         now = message.now
         live = registry.live
         for session_id in tuple(route.unexpired):
@@ -154,20 +152,26 @@ class Routes:
         message_id = message.message_id
         if message_id is not None and not message.verified:
             if route.expired is not None and may_know(route.expired, message_id):
-                registry.deliver(route.expired.session_id, addressed.envelope)
+                registry.deliver(route.expired.session_id, addressed.message)
                 return True
             for session_id in route.unexpired:
                 if may_know(live[session_id].session, message_id):
-                    registry.deliver(session_id, addressed.envelope)
+                    registry.deliver(session_id, addressed.message)
                     return True
         by_user = message.author == "user"
         for session_id in route.unexpired:
             if by_user or live[session_id].session.status is Status.ACTIVE:
-                registry.deliver(session_id, addressed.envelope)
+                registry.deliver(session_id, addressed.message)
+                return True
+        if message.context is not None:
+            try:
+                registry.shared.merged({}, message.context)
+            except SessionError as error:
+                registry.answer_all((message,), lambda: error)
                 return True
         message.created = True
         route.unexpired.insert(0, addressed.session_id)
-        registry.create(addressed.session_id, (Envelope(addressed.creation), addressed.envelope))
+        registry.create(addressed.session_id, (addressed.creation, addressed.message))
         return True
 
     def _load_then_drain(self, key: Key, route: Route, session_id: str) -> None:

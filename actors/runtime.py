@@ -16,11 +16,10 @@ from .agent import Agent
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig
 from .core import Core
-from .envelopes import enclose
 from .errors import InternalError, InvalidRequest, SessionError
 from .futures import LoopFuture
 from .handles import SERVICE, USER, Event, Message, SentMessage, SessionHandle, Subscription
-from .messages import Accepted, Caller, SendMessage
+from .messages import Accepted, Caller, Request, SendMessage
 from .values import check_json
 
 T = TypeVar("T")
@@ -163,8 +162,9 @@ class Runtime:
                 timeouts=timeouts,
                 tags=list(tags),
                 request_key=request_key,
+                reply_to=created,
             )
-            reception.create(session_id, creation, created)
+            reception.create(session_id, creation)
 
         self._do(create, created)
         return SessionHandle(self, None if request_key else session_id, created)
@@ -193,13 +193,14 @@ class Runtime:
         message = self._message(text, message_id, data, attachments, context, author, author_id)
         reception = self.core.reception
         accepted: LoopFuture[Any] = LoopFuture()
+        message.reply_to = accepted
 
         def deliver() -> None:
             session_id = reception.new_id(message.now)
             creation = reception.creation(
                 session_id, message.by, message.now, None, attach=False, user=user, channel=channel
             )
-            reception.send_to_user(session_id, creation, enclose(message, accepted))
+            reception.send_to_user(session_id, creation, message)
 
         return self._sent(deliver, accepted)
 
@@ -218,9 +219,8 @@ class Runtime:
         """A message to one session."""
         message = self._message(text, message_id, data, attachments, context, author, author_id)
         accepted: LoopFuture[Any] = LoopFuture()
-        return self._sent(
-            lambda: self.core.registry.deliver(session_id, enclose(message, accepted)), accepted
-        )
+        message.reply_to = accepted
+        return self._sent(lambda: self.core.registry.deliver(session_id, message), accepted)
 
     def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
         """Have `callback` called with each event of every session from now on."""
@@ -239,12 +239,12 @@ class Runtime:
     # -- asking ------------------------------------------------------------------------------------
 
     def ask(
-        self, session_id: str, request: Any, view: Callable[[Any], Any] | None = None
+        self, session_id: str, request: Request, view: Callable[[Any], Any] | None = None
     ) -> LoopFuture[Any]:
         """Send a request of `messages.py` to a session; `view` makes the future's value of the answer."""
         future: LoopFuture[Any] = LoopFuture()
-        target = future if view is None else _Viewed(future, view)
-        self._do(lambda: self.core.registry.deliver(session_id, enclose(request, target)), future)
+        request.reply_to = future if view is None else _Viewed(future, view)
+        self._do(lambda: self.core.registry.deliver(session_id, request), future)
         return future
 
     def _message(

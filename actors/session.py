@@ -18,13 +18,14 @@ from .events import visible
 from .lifecycle import NEVER, Status
 from .loop import LoopActor, StopFlag
 from .mailbox import Mailbox
-from .messages import Subscriber
+from .messages import Subscriber, Tick
 from .packing import pack
 from .snapshots import freeze
 from .state import Session
 
 if TYPE_CHECKING:
-    from .commits import Gathering, ReplyTarget
+    from .commits import Gathering
+    from .messages import ReplyTarget
     from .shared import Shared
 
 
@@ -75,17 +76,23 @@ class SessionActor(LoopActor):
 
     def _process(self, envelope: Any) -> None:
         """Handle one envelope; the answer, or the refusal, waits for the commit of what it speaks of."""
-        request = envelope.message
         shared = self.shared
-        handler = shared.handlers.get(type(request))
+        handler = shared.handlers.get(type(envelope))
         if handler is None:
-            super()._process(envelope)
-            return
+            message = envelope.message
+            if type(message) not in shared.handlers:
+                super()._process(envelope)
+                return
+            # It came through an `ActorRef`, in Pykka's envelope.
+            message.reply_to = envelope.reply_to
+            envelope = message
+            handler = shared.handlers[type(envelope)]
         self.current = envelope
-        self.touched = True
+        if type(envelope) is not Tick:
+            self.touched = True
         seq = self.session.seq
         try:
-            answer = handler(self, request)
+            answer = handler(self, envelope)
         except SessionError as error:
             self._reply_with_error(envelope.reply_to, error)
         except Exception as error:  # noqa: BLE001  # the one place that catches all: the registry starts it anew
@@ -142,14 +149,18 @@ class SessionActor(LoopActor):
         flags: int = 0,
         cause: Subscriber | None = None,
     ) -> None:
-        """Fold an event in, hand it to the gathering commit, and have it pushed to the others after that."""
+        """Let an event happen: fold it in, and keep it."""
+        self.session.apply(event, at, payload, flags)
+        self.keep(EVENT_TYPES[event], pack(payload), at, flags, cause)
+
+    def keep(self, code: int, body: bytes, at: float, flags: int, cause: Subscriber | None) -> None:
+        """Hand the event just folded in to the gathering commit, and have it pushed to the others after that."""
         session = self.session
-        session.apply(event, at, payload, flags)
         shared = self.shared
         batch = self.batch
         if batch is not shared.commits.gathering:
             batch = self.join()
-        row: EventRow = (session.key, session.seq, at, EVENT_TYPES[event], flags, pack(payload))
+        row: EventRow = (session.key, session.seq, at, code, flags, body)
         batch.events.append(row)
         others = shared.audience.others(session.session_id, cause)
         if others:
@@ -158,7 +169,7 @@ class SessionActor(LoopActor):
                 batch.owed.append((subscriber, frame))
         if session.due_at < self.stored_due:
             self.stored_due = batch.deadlines[session.key] = session.due_at
-        if session.seq - self.snapshot_seq >= shared.config.snapshot_every:
+        if session.seq - self.snapshot_seq >= shared.snapshot_every:
             self.snapshot()
 
     def join(self) -> "Gathering":

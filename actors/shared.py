@@ -1,13 +1,14 @@
 """What all sessions of one runtime share. One object, so that a session costs one pointer for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .audience import Audience
 from .clock import Clock
 from .config import RuntimeConfig
-from .context import SensitiveKeys
+from .context import SensitiveKeys, merged_within
+from .state import ACTIVITY
 from .timers import TimingWheel
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Shared:
     clock: Clock
     commits: "GroupCommit"
     reads: "Reads"
-    handlers: Mapping[type, Callable[["SessionActor", Any], Any]]
+    handlers: dict[type, Callable[["SessionActor", Any], Any]]
     crashed: Callable[["SessionActor", Any, Exception, int], None]
     """An actor failed on an envelope, at a `seq`: restart it."""
     ended: Callable[["SessionActor"], None]
@@ -42,12 +43,31 @@ class Shared:
     wheel: TimingWheel = field(default_factory=TimingWheel)
     sensitive: SensitiveKeys = field(init=False)
     activity: frozenset[str] = field(init=False)
+    snapshot_every: int = field(init=False)
+    message_flags: dict[str, int] = field(init=False)
+    """Author of a message → whether it counts as activity, as an event's flags."""
     present: dict[str, int] = field(default_factory=dict[str, int])
     """Identity → how many connections of that human agent are there."""
 
     def __post_init__(self) -> None:
         self.sensitive = SensitiveKeys(self.config.sensitive_keys)
         self.activity = self.config.activity
+        self.snapshot_every = self.config.snapshot_every
+        self.message_flags = {
+            author: ACTIVITY if f"{author}_message" in self.activity else 0
+            for author in ("user", "human", "ai", "system")
+        }
+
+    def merged(self, context: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+        """Return `context` with `patch` merged in, or raise the `SessionError` that says why it may not be."""
+        config = self.config
+        return merged_within(
+            context,
+            patch,
+            self.sensitive,
+            max_keys=config.max_context_keys,
+            max_bytes=config.max_context_bytes,
+        )
 
     def is_present(self, identity: str | None) -> bool:
         """Is this human connected?"""

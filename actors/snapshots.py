@@ -41,7 +41,7 @@ def freeze(session: Session) -> bytes:
             session.expiry_reason,
             None if session.dialog_from == NEVER else session.dialog_from,
             session.reminders,
-            _freeze_answers(session.answers),
+            _freeze_answers(session.hash_answers()),
         )
     )
 
@@ -117,7 +117,7 @@ def restore(stored: StoredSession) -> Session:
     return session
 
 
-def _freeze_answers(answers: dict[int, int | tuple[int, ...]] | None) -> bytes:
+def _freeze_answers(answers: dict[int, int | tuple[int, ...]]) -> bytes:
     """Pairs of 64-bit hash and answer, flat; colliding hashes stand several times."""
     if not answers:
         return b""

@@ -26,6 +26,7 @@ SERVER_MADE: Final = "~"
 """How a message_id made by the server begins: it names its own seq, so it needs no place in `answers`."""
 
 _ANSWER_BITS: Final = 2
+_ANSWER_FLAGS: Final = CREATED | REOPENED
 EXPIRY_REASON: Final = {timer.on: timer.reason for timer in TIMERS if timer.reason is not None}
 """What is reported for each timer that ends a session."""
 
@@ -45,6 +46,10 @@ class Answer(NamedTuple):
     seq: int
     created: bool
     reopened: bool
+
+
+def _answer(packed: int) -> Answer:
+    return Answer(packed >> _ANSWER_BITS, bool(packed & CREATED), bool(packed & REOPENED))
 
 
 class Session:
@@ -73,6 +78,7 @@ class Session:
         "last_at",
         "metadata",
         "queue",
+        "recent",
         "reminders",
         "seq",
         "session_id",
@@ -110,8 +116,10 @@ class Session:
         self.dialog_from = NEVER
         """When the dialog timer was last started; `NEVER` when it has lapsed or nobody spoke yet."""
         self.reminders: dict[str, tuple[float, Any]] | None = None
+        self.recent: dict[str, int] | None = None
+        """message_id → seq << 2 | reopened << 1 | created, since the last snapshot."""
         self.answers: dict[int, int | tuple[int, ...]] | None = None
-        """Hash of a message_id → seq << 2 | reopened << 1 | created (several when hashes collide)."""
+        """The same before that, by the hash of the message_id (several answers when hashes collide)."""
         self.expires_at = NEVER
         self.expires_why: On = On.INACTIVITY
         self.due_at = NEVER
@@ -119,6 +127,9 @@ class Session:
 
     def apply(self, event: str, at: float, payload: Mapping[str, Any], flags: int) -> None:
         """Fold one event in. `seq` goes up by one; `at` is its instant; deadlines are reckoned anew."""
+        if event == "message:received":
+            self.apply_message(at, payload["author"], payload["message_id"], flags)
+            return
         self.seq += 1
         self.last_at = at
         change = _CHANGES.get(event)
@@ -126,6 +137,22 @@ class Session:
             change(self, at, payload, flags)
         if flags & ACTIVITY:
             self.last_activity_at = at
+        self.rearm()
+
+    def apply_message(self, at: float, author: str, message_id: str, flags: int) -> None:
+        """`apply` for a message, of which nothing else matters: the one event that is hot."""
+        self.seq = seq = self.seq + 1
+        self.last_at = at
+        if author == "user":
+            self.dialog_from = at
+            self.reminders = None
+        if flags & ACTIVITY:
+            self.last_activity_at = at
+        if message_id[0:1] != SERVER_MADE or not message_id.startswith(f"{SERVER_MADE}{seq}-"):
+            recent = self.recent
+            if recent is None:
+                recent = self.recent = {}
+            recent[message_id] = seq << _ANSWER_BITS | flags & _ANSWER_FLAGS
         self.rearm()
 
     def rearm(self) -> None:
@@ -174,29 +201,40 @@ class Session:
         name = min(reminders, key=lambda each: reminders[each][0])
         return Lapse(On.REMINDER, "reminder:fired", at, {"name": name, "data": reminders[name][1]})
 
-    def remember(self, message_id: str, seq: int, flags: int) -> None:
-        """Keep what was answered to `message_id`."""
-        if self.answers is None:
-            self.answers = {}
-        key = message_hash(message_id)
-        answer = seq << _ANSWER_BITS | flags & (CREATED | REOPENED)
-        known = self.answers.get(key)
-        if known is None:
-            self.answers[key] = answer
-        else:
-            self.answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
+    def recall(self, message_id: str) -> Answer | None:
+        """What was answered to this very message_id since the last snapshot."""
+        known = None if self.recent is None else self.recent.get(message_id)
+        return None if known is None else _answer(known)
 
-    def recall(self, message_id: str) -> tuple[Answer, ...]:
-        """Answers that may belong to `message_id`: by its hash, so compare the message at that `seq` in full."""
-        if self.answers is None:
-            return ()
-        known = self.answers.get(message_hash(message_id))
-        if known is None:
-            return ()
-        return tuple(
-            Answer(each >> _ANSWER_BITS, bool(each & CREATED), bool(each & REOPENED))
-            for each in (known if isinstance(known, tuple) else (known,))
-        )
+    def candidates(self, message_id: str) -> tuple[Answer, ...]:
+        """Answers before that which may belong to `message_id`: compare the message at that `seq` in full."""
+        found: tuple[Answer, ...] = ()
+        if self.answers is not None:
+            known = self.answers.get(message_hash(message_id))
+            if known is not None:
+                found = tuple(_answer(each) for each in (known if isinstance(known, tuple) else (known,)))
+        if message_id.startswith(SERVER_MADE):
+            digits = message_id[1:].partition("-")[0]
+            if digits.isascii() and digits.isdigit() and len(digits) < 18 and 0 < int(digits) <= self.seq:
+                found = (*found, Answer(int(digits), False, False))
+        return found
+
+    def hash_answers(self) -> dict[int, int | tuple[int, ...]]:
+        """All answers by the hash of the message_id; the ids themselves are let go."""
+        answers = self.answers
+        if answers is None:
+            answers = {}
+        if self.recent is not None:
+            for message_id, answer in self.recent.items():
+                key = message_hash(message_id)
+                known = answers.get(key)
+                if known is None:
+                    answers[key] = answer
+                else:
+                    answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
+            self.recent = None
+        self.answers = answers or None
+        return answers
 
     def user_map(self) -> dict[str, Any]:
         return cast("dict[str, Any]", unpack(self.user))
@@ -214,15 +252,6 @@ def _created(session: Session, at: float, payload: Mapping[str, Any], flags: int
     session.timeouts = Timeouts.from_map(payload["timeouts"])
     session.tags = tuple(payload["tags"])
     session.handling_seq = session.seq
-
-
-def _message(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    if payload["author"] == "user":
-        session.dialog_from = at
-        session.reminders = None
-    message_id: str = payload["message_id"]
-    if not (message_id[0:1] == SERVER_MADE and message_id.startswith(f"{SERVER_MADE}{session.seq}-")):
-        session.remember(message_id, session.seq, flags)
 
 
 def _context_updated(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
@@ -290,11 +319,11 @@ def _reminder_set(session: Session, at: float, payload: Mapping[str, Any], flags
 def _reminder_fired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
     if session.reminders is not None:
         session.reminders.pop(payload["name"], None)
+        session.reminders = session.reminders or None
 
 
 _CHANGES: Final[Mapping[str, Callable[[Session, float, Mapping[str, Any], int], None]]] = {
     "session:created": _created,
-    "message:received": _message,
     "session:context:updated": _context_updated,
     "session:closed": _closed,
     "session:reopened": _reopened,

@@ -88,8 +88,13 @@ class TimingWheel:
         number = heapq.heappop(self._numbers)
         self._open_number = number
         entries = self._buckets.pop(number)
+        per_second = self._per_second
+        # A stale place must go here: in the heap it would stand for its entry's new time, before buckets that
+        # are earlier than that.
         self._open = [
-            (entry.wake_at, order, entry) for order, entry in enumerate(entries, self._filed + 1)
+            (entry.wake_at, order, entry)
+            for order, entry in enumerate(entries, self._filed + 1)
+            if entry.wake_at != NEVER and int(entry.wake_at * per_second) == number
         ]
         self._filed += len(entries)
         heapq.heapify(self._open)

@@ -8,7 +8,8 @@ from .errors import InvalidRequest
 
 MAX_DEPTH: Final = 60
 """Levels of nesting of one value, so that a frame around it stays below the wire's 64."""
-_INTEGERS: Final = range(-(2**63), 2**64)
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**64 - 1
 
 
 def check_json(value: Any, path: str, levels: int = MAX_DEPTH) -> None:
@@ -21,14 +22,14 @@ def check_json(value: Any, path: str, levels: int = MAX_DEPTH) -> None:
         except UnicodeEncodeError:
             raise _wrong(path, "text without lone surrogates", "a lone surrogate") from None
     elif isinstance(value, int):
-        if value not in _INTEGERS:
+        if not _LEAST <= value <= _MOST:
             raise _wrong(path, "an integer of 64 bits", "a longer integer")
     elif isinstance(value, float):
         if not isfinite(value):
             raise _wrong(path, "a finite number", repr(value))
     elif levels == 0:
         raise _wrong(path, f"at most {MAX_DEPTH} levels of nesting", "more")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):  # no other mapping has a msgpack form
         for key, item in cast("Mapping[Any, Any]", value).items():
             if not isinstance(key, str):
                 raise _wrong(path, "string keys", type(key).__name__)

@@ -3,8 +3,8 @@
 Durable events have a gapless `seq`. A connection gets the reply instead of the push for what it caused, and
 replies and pushes of a session leave in `seq` order. So, while all is well, `seq` only grows: by a push, or
 by the `seq` of an own reply. Two things interrupt that. After a reconnect the session is resumed behind
-`seq`; and a resume that was cut (`more`), like a hole between two pushes, is filled by pages of history while pushes
-wait.
+`seq`; and a resume that was cut (`more`), like a hole between two pushes, is filled by pages of history while
+pushes wait.
 
 Own changes that were answered while pages are still coming are remembered, so that a page does not bring
 them as news. Nothing is delivered twice, and what no longer exists is reported as a `Missed`.
@@ -146,7 +146,7 @@ class Attachment:
             self.seq = seq
             if seq in self._own:
                 self._own.discard(seq)
-            elif not (event["type"] == "message:received" and event["message_id"] in unacknowledged):
+            elif not (event["type"] == "message:received" and event.get("message_id", "") in unacknowledged):
                 news.append(event)
 
     def _release(self, news: list[News]) -> None:

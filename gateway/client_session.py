@@ -1,167 +1,11 @@
 """A session as a client holds it: what one can ask of it, and what comes from it."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from .attachment import Frame, Missed
-
-_ENVELOPE = ("type", "session_id", "seq", "at")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to a session; `seq` and `at` (Unix time) are None for what is not stored."""
-
-    type: str
-    session_id: str
-    seq: int | None = None
-    at: float | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    @property
-    def text(self) -> str | None:
-        """The text of a message."""
-        return self.payload.get("text")
-
-    @property
-    def author(self) -> str | None:
-        """Who wrote a message: `user`, `ai`, `human` or `system`."""
-        return self.payload.get("author")
-
-    def as_map(self) -> dict[str, Any]:
-        """Return the event as the wire has it."""
-        return {key: getattr(self, key) for key in _ENVELOPE if getattr(self, key) is not None} | {**self.payload}
-
-
-@dataclass(frozen=True, slots=True)
-class Gap(Event):
-    """Events behind `after_seq` up to `until_seq` will not come: they no longer exist, or nobody read them in time.
-
-    The second kind is still there for `history(after_seq)`.
-    """
-
-    after_seq: int = 0
-    until_seq: int = 0
-
-
-class Accepted(NamedTuple):
-    """A message is stored (or was before: `duplicate`). `seq` is its place in the history."""
-
-    session_id: str
-    message_id: str
-    seq: int
-    duplicate: bool
-    created: bool
-    reopened: bool
-
-
-class Page(NamedTuple):
-    """Part of a history, oldest first; `more`: there are others behind the last."""
-
-    events: list[Event]
-    more: bool
-
-
-class Context(NamedTuple):
-    """A session's context after a patch, its version, and the patch's place in the history."""
-
-    context: dict[str, Any]
-    version: int
-    seq: int
-
-
-class Closed(NamedTuple):
-    """A close: until when (Unix time) the session can be reopened, None = as long as it lives."""
-
-    reason: str | None
-    reopen_until: float | None
-    seq: int
-
-
-class Erased(NamedTuple):
-    """How many sessions and events are gone."""
-
-    sessions: int
-    events: int
-
-
-def event_of(frame: Frame) -> Event:
-    """Return the event in a pushed or replayed map."""
-    payload = {key: value for key, value in frame.items() if key not in _ENVELOPE}
-    return Event(frame["type"], frame.get("session_id", ""), frame.get("seq"), frame.get("at"), payload)
-
-
-def gap_of(missed: Missed) -> Gap:
-    """Return the gap as readers of events see it."""
-    span = {"after_seq": missed.after_seq, "until_seq": missed.until_seq}
-    return Gap("gap", missed.session_id, payload=span, **span)
-
-
-def accepted_of(reply: Frame) -> Accepted:
-    """Return the receipt in a `message:accepted` map."""
-    return Accepted(*(reply[name] for name in Accepted._fields))
-
-
-class EventQueue:
-    """The events of one session that nobody has read yet, `limit` at most: then the oldest become a Gap."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._events: deque[Event] = deque()
-        self._gap: Gap | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self._ended = False
-        self._error: Exception | None = None
-
-    def put(self, event: Event) -> None:
-        """Add the newest event."""
-        if len(self._events) >= self._limit:
-            self._drop(self._events.popleft())
-        self._events.append(event)
-        self._wake()
-
-    def begin(self) -> None:
-        """More may come again."""
-        self._ended, self._error = False, None
-
-    def end(self, error: Exception | None = None) -> None:
-        """No more comes: a reader gets what is left, then the end, or `error`."""
-        self._ended, self._error = True, error
-        self._wake()
-
-    async def get(self) -> Event | None:
-        """Return the next event, None at the end. One reader at a time."""
-        while not self._events and self._gap is None:
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return None
-            if self._reader is not None:
-                raise RuntimeError("another task is reading this session's events: use subscribe() for several readers")
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        gap, self._gap = self._gap, None
-        return gap or self._events.popleft()
-
-    def _drop(self, event: Event) -> None:
-        if isinstance(event, Gap):
-            after, until = event.after_seq, event.until_seq
-        elif event.seq is not None:
-            after, until = event.seq - 1, event.seq
-        else:
-            return
-        first = self._gap.after_seq if self._gap is not None else after
-        self._gap = gap_of(Missed(event.session_id, first, until))
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+from .attachment import Frame
+from .client_values import Accepted, Closed, Context, Erased, Event, Page, event_of
+from .event_queue import EventQueue
 
 
 class Requester(Protocol):
@@ -237,17 +81,22 @@ class RemoteSession:
 
     async def get(self) -> dict[str, Any]:
         """Return the session map."""
-        return (await self._request("session:get"))["session"]
+        session: dict[str, Any] = (await self._request("session:get"))["session"]
+        return session
 
     async def history(self, after_seq: int = 0, limit: int | None = None) -> Page:
         """Return a page of the history behind `after_seq`."""
         reply = await self._request("session:history", after_seq=after_seq, limit=limit)
         return Page([event_of(event) for event in reply["events"]], reply["more"])
 
-    async def resume(self, after_seq: int | None = None, *, resume_token: str | None = None) -> dict[str, Any]:
-        """Attach to the session and return its map; the events behind `after_seq` come first in `events()`."""
+    async def resume(
+        self, after_seq: int | None = None, *, resume_token: str | None = None
+    ) -> dict[str, Any]:
+        """Attach to the session and return its map; `events()` begins with those behind `after_seq`."""
         token = resume_token or self.resume_token
-        return (await self._request("session:resume", after_seq=after_seq, resume_token=token))["session"]
+        reply = await self._request("session:resume", after_seq=after_seq, resume_token=token)
+        session: dict[str, Any] = reply["session"]
+        return session
 
     async def update_context(
         self, patch: Mapping[str, Any], *, expected_version: int | None = None, attach: bool | None = None
@@ -265,7 +114,8 @@ class RemoteSession:
 
     async def reopen(self, *, attach: bool | None = None) -> dict[str, Any]:
         """Reopen the closed session and return its map."""
-        return (await self._request("session:reopen", attach=attach))["session"]
+        session: dict[str, Any] = (await self._request("session:reopen", attach=attach))["session"]
+        return session
 
     async def detach(self) -> None:
         """Hear no more of the session, which lives on."""
@@ -273,11 +123,14 @@ class RemoteSession:
 
     async def rate(self, rating: int, feedback: str | None = None) -> int:
         """Rate the session, 1 to 5; return the rating's place in the history."""
-        return (await self._request("session:rate", rating=rating, feedback=feedback))["seq"]
+        seq: int = (await self._request("session:rate", rating=rating, feedback=feedback))["seq"]
+        return seq
 
     async def tag(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[str]:
         """Add and remove tags; return all that the session has now."""
-        return (await self._request("session:tag", add=list(add), remove=list(remove)))["tags"]
+        reply = await self._request("session:tag", add=list(add), remove=list(remove))
+        tags: list[str] = reply["tags"]
+        return tags
 
     async def compose(self, action: str = "start") -> None:
         """Tell the others that one is writing (`start`), or no longer (`stop`)."""

@@ -25,7 +25,7 @@ MAX_ID_BYTES = 64
 _SHOWN_PATH = 256
 _INT64 = range(-(2**63), 2**64)
 _PLAIN = frozenset({str, int, bool, type(None)})
-_unpackb: Any = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType] -- msgpack has no types
+unpackb: Any = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType] -- msgpack has no types
 _pack: Any = msgpack.Packer(autoreset=True).pack  # pyright: ignore[reportUnknownMemberType]
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -36,7 +36,7 @@ def decode(body: bytes, max_depth: int = MAX_DEPTH) -> Map:
     Raises InvalidFrame (close the connection) or InvalidPayload (refuse the request named by its `reply_to`).
     """
     try:
-        decoded: object = _unpackb(body)
+        decoded: object = unpackb(body)
     except ValueError as error:  # the ancestor of all that msgpack raises for bad bytes
         _refuse(body, error, max_depth)
     if type(decoded) is not dict:
@@ -108,7 +108,7 @@ def _refuse(body: bytes, error: ValueError, max_depth: int) -> NoReturn:
     """Raise what is wrong with `body`: InvalidPayload when lone surrogates are its only fault."""
     if isinstance(error, UnicodeDecodeError):
         with suppress(ValueError):
-            frame: object = _unpackb(body, unicode_errors="surrogatepass")
+            frame: object = unpackb(body, unicode_errors="surrogatepass")
             if type(frame) is dict:
                 inspect(cast("Map", frame), max_depth)
         raise InvalidFrame("the frame has a string that is not UTF-8") from error

@@ -16,12 +16,12 @@ _prefix = _PREFIX.pack
 
 
 class FrameDecoder:
-    """Cuts a byte stream into bodies of 1 to `max_frame_bytes` bytes."""
+    """Cuts a byte stream into bodies of 1 to `max_frame_bytes` bytes; the limit may change between reads."""
 
-    __slots__ = ("_max", "_need", "_rest", "error")
+    __slots__ = ("_need", "_rest", "error", "max_frame_bytes")
 
     def __init__(self, max_frame_bytes: int) -> None:
-        self._max = max_frame_bytes
+        self.max_frame_bytes = max_frame_bytes
         self._rest = bytearray()
         self._need = PREFIX_BYTES
         self.error: ProtocolError | None = None
@@ -43,7 +43,7 @@ class FrameDecoder:
             rest.clear()
         bodies: list[bytes] = []
         size = len(data)
-        limit = self._max
+        limit = self.max_frame_bytes
         start = 0
         while size - start >= PREFIX_BYTES:
             (length,) = _length_at(data, start)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from . import fields as kinds
-from .codec import usable_id
+from .codec import unpackb, usable_id
 from .errors import InvalidPayload, WireError
 from .fields import Kind
 
@@ -56,6 +56,29 @@ class Request:
         object.__setattr__(self, "plain", plain)
         object.__setattr__(self, "required", tuple(name for name, each in known.items() if each.required))
         object.__setattr__(self, "reserved", tuple(name for name, each in known.items() if each.roles != ALL))
+
+
+def recognise(body: bytes) -> tuple[Request, Frame] | None:
+    """The request in `body` if it is plainly right: flat, each key known and of its very type. None: look closer.
+
+    One loop for most of what comes. Whatever it is not sure of goes through `decode` and `check`, which say what is
+    wrong, so it need not know all rules; `Request.rule` is the caller's to apply.
+    """
+    try:
+        frame = unpackb(body)
+        request = REQUESTS.get(frame["type"])
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None
+    if request is None or not request.built:
+        return None
+    plain = request.plain.get
+    for key, value in frame.items():
+        if type(value) is not plain(key) and not (key == "id" and type(value) is int and value >= 0):
+            return None
+    for key in request.required:
+        if key not in frame:
+            return None
+    return request, frame
 
 
 def check(request: Request, frame: Frame) -> None:

@@ -35,6 +35,7 @@ class Peer:
         "attached",
         "caller",
         "ended",
+        "farewell",
         "greeted",
         "heard_at",
         "heartbeat",
@@ -55,6 +56,8 @@ class Peer:
         self.greeted = False
         self.ended = False
         """Goodbye was said, or the connection is gone: nothing more goes out."""
+        self.farewell: tuple[bytes, ...] = ()
+        """The last frames, when nothing more is taken from the peer but answers are still owed to it."""
         self.heartbeat: float | None = None
         self.heard_at = 0.0
         self.outgoing: list[bytes] = []
@@ -79,10 +82,29 @@ class Peer:
         """Send a reply or an error; each request gets exactly one."""
         self.unanswered -= 1
         self.send(body)
+        if self.farewell and not self.unanswered:
+            self._part()
 
     def refuse(self, error: WireError | ProtocolError, reply_to: int | str | None) -> None:
         """Answer a request with an error."""
         self.answer(encode(error_frame(error, reply_to)))
+
+    def distrust(self, error: ProtocolError) -> None:
+        """Take nothing more from the peer: answer what it asked before, then the error, then goodbye."""
+        if self.ended or self.farewell:
+            return
+        self.farewell = (
+            encode(error_frame(error)),
+            encode(goodbye_frame("protocol_error", error.message)),
+        )
+        if not self.unanswered:
+            self._part()
+
+    def _part(self) -> None:
+        for body in self.farewell:
+            self.send(body)
+        self.end()
+        self.transport.finish()
 
     def say_goodbye(self, code: str, message: str | None = None, retry_after: float | None = None) -> None:
         """Send the last frame and end: nothing after it."""

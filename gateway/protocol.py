@@ -237,11 +237,16 @@ class ClientProtocol:
         if frame["type"] == "error":
             self._on_error(pending, frame, now)
             return
-        self._forget(pending)
         if pending.purpose is Purpose.HELLO:
+            self._forget(pending)
             self._on_welcome(frame, now)
-        elif pending.purpose is not Purpose.PING:
-            self._following.on_reply(pending, frame, now)
+            return
+        if pending.purpose is not Purpose.PING:
+            try:
+                self._following.on_reply(pending, frame, now)
+            except KeyError as error:  # the request stays open: it is repeated or lost with the connection
+                raise InvalidFrame(f"the server's {frame['type']} lacks {error}") from error
+        self._forget(pending)
         if pending.purpose is Purpose.CALLER and not pending.abandoned:
             self._events.append(Answered(pending.request_id, frame))
 

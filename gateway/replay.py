@@ -19,6 +19,8 @@ from .errors import ERROR_CODES, GatewayError
 from .framing import FrameDecoder, encode_frame
 
 READ_BYTES = 1 << 18
+RETRY_AFTER = 0.1
+"""Seconds to wait where the server names none."""
 
 
 class ReplayFailed(GatewayError):
@@ -159,8 +161,9 @@ class _Connection:
             code = str(frame["code"])
             if code in ERROR_CODES and ERROR_CODES[code].retry == "yes" and code != "internal_error":
                 self._tally.retried += 1
+                wait = frame.get("retry_after")
                 asyncio.get_running_loop().call_later(
-                    frame.get("retry_after") or 0.1, self._again, lane_id, writer
+                    RETRY_AFTER if wait is None else wait, self._again, lane_id, writer
                 )
                 return 0
             self._tally.refused[code] += 1

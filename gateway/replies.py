@@ -21,6 +21,7 @@ from sojourn.actors.messages import (
     Rated,
     Reopened,
     Resumed,
+    SendMessage,
     State,
     Tagged,
     Told,
@@ -74,27 +75,62 @@ def wire_error(error: BaseException) -> WireError:
     return WireError("internal_error", "the server failed on this request", {"error_id": error_id})
 
 
-def accepted(token: Callable[[str], str]) -> View:
-    """`message:accepted`; `token` makes the resume token of a session that the message created."""
+class WireMessage(SendMessage):
+    """A `message:send` on its way to its session, and where its answer goes: one object for the hot request."""
 
-    def view(answer: Accepted, head: Head) -> bytes:
-        head["type"] = "message:accepted"
-        (
-            head["session_id"],
-            head["message_id"],
-            head["seq"],
-            head["duplicate"],
-            head["created"],
-            head["reopened"],
-        ) = answer
-        if answer.created:
-            head["resume_token"] = token(answer.session_id)
-        return pack(head)
+    __slots__ = ("_id", "_peer", "_token")
 
-    return view
+    def __init__(
+        self, peer: Peer, frame: Head, now: float, author: str, token: Callable[[str], str | None]
+    ) -> None:
+        """From a checked frame; `token` makes the resume token of a session that the message creates."""
+        get = frame.get
+        self.by = caller = peer.caller
+        self.now = now
+        self.origin = self._peer = peer
+        self.attach = get("attach") is not False
+        self.message_id = get("message_id")
+        self.author = author
+        self.author_id = get("author_id") or caller.id
+        self.text = get("text")
+        self.attachments = get("attachments")
+        self.data = get("data")
+        self.context = get("context")
+        self.created = self.verified = False
+        self.in_reply_to = None
+        self._id = get("id")
+        self._token = token
+
+    @property
+    def reply_to(self) -> "WireMessage":  # type: ignore[override]  # nobody sets it: it is made here
+        """Itself, without holding on to itself."""
+        return self
+
+    def set(self, answer: Accepted) -> None:
+        """Send `message:accepted`."""
+        peer = self._peer
+        session_id, message_id, seq, duplicate, created, reopened = answer
+        body: Head = {
+            "type": "message:accepted",
+            "session_id": session_id,
+            "message_id": message_id,
+            "seq": seq,
+            "duplicate": duplicate,
+            "created": created,
+            "reopened": reopened,
+        }
+        if self._id is not None:
+            body["reply_to"] = self._id
+        if created:
+            body["resume_token"] = self._token(session_id)
+        peer.answer(pack(body))
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        """Send the error that says why it is not stored."""
+        self._peer.refuse(wire_error(exc_info[1]), self._id)
 
 
-def created(token: Callable[[str], str]) -> View:
+def created(token: Callable[[str], str | None]) -> View:
     def view(answer: Created, head: Head) -> bytes:
         return pack(
             {

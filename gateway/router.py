@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from sojourn.actors import Runtime
 from sojourn.actors.core import Core
-from sojourn.actors.envelopes import enclose
 from sojourn.actors.errors import SessionError
 from sojourn.actors.messages import (
     Caller,
@@ -36,9 +35,9 @@ from . import replies
 from .codec import decode, usable_id
 from .errors import InvalidPayload, ProtocolError, WireError
 from .limits import Limits, grant_heartbeat
-from .messages import PROTOCOL_VERSION, check, check_role, request_of
+from .messages import PROTOCOL_VERSION, check, check_role, recognise, request_of
 from .peer import Peer
-from .replies import Reply, View, wire_error
+from .replies import Reply, View, WireMessage, wire_error
 
 Frame = dict[str, Any]
 
@@ -73,9 +72,10 @@ class Router:
         self._server_name = server_name
         self._tasks: set[asyncio.Task[None]] = set()
         self._page_bytes = limits.max_reply_bytes - replies.PAGE_OVERHEAD
-        self._accepted = replies.accepted(core.reception.resume_token)
+        self._token = core.reception.resume_token
+        # For the actors a message from the wire is a message.
+        core.shared.handlers[WireMessage] = core.shared.handlers[SendMessage]
         self._created = replies.created(core.reception.resume_token)
-        self.requests = 0
         self._handlers: dict[str, Callable[[Peer, Frame, float], None]] = {
             "hello": self._hello,
             "ping": self._ping,
@@ -103,22 +103,28 @@ class Router:
         Raises `ProtocolError` when the stream can no longer be trusted.
         """
         peer.unanswered += 1
-        self.requests += 1
         frame: Frame = {}
         try:
-            frame = decode(body)
-            request = request_of(frame)
-            check(request, frame)
-            if peer.caller.role not in request.roles or request.reserved:
-                check_role(request, peer.caller.role, frame)
+            recognised = recognise(body)
+            if recognised is not None:
+                request, frame = recognised
+                if request.rule is not None:
+                    request.rule(frame)
+            else:
+                frame = decode(body)
+                request = request_of(frame)
+                check(request, frame)
+            role = peer.caller.role
+            if role not in request.roles or (request.reserved and role != "service"):
+                check_role(request, role, frame)
             if self._core.draining:
                 raise WireError("draining", "the server is going down: connect again later", retry_after=1.0)
-            self._handlers[frame["type"]](peer, frame, now)
-        except ProtocolError as error:
-            peer.refuse(error, None)
+            self._handlers[request.name](peer, frame, now)
+        except ProtocolError:
+            peer.unanswered -= 1
             raise
         except InvalidPayload as error:
-            peer.refuse(error, error.reply_to)
+            peer.refuse(error, error.reply_to or usable_id(frame))
         except (WireError, SessionError) as error:
             peer.refuse(wire_error(error), usable_id(frame))
         except Exception as error:  # noqa: BLE001  # ours to mend, and no other connection's business
@@ -177,25 +183,11 @@ class Router:
     def _send(self, peer: Peer, frame: Frame, now: float) -> None:
         if len(self._commits.gathering.events) > OVERLOADED_EVENTS:
             raise WireError("overloaded", "the storage is too slow for this load: slow down", retry_after=1.0)
-        get = frame.get
         caller = peer.caller
-        message = SendMessage(
-            caller,
-            now,
-            peer,
-            get("attach") is not False,
-            get("message_id"),
-            get("author") or _AUTHOR_OF_ROLE[caller.role],
-            get("author_id") or caller.id,
-            get("text"),
-            get("attachments"),
-            get("data"),
-            get("context"),
-        )
-        envelope = enclose(message, Reply(peer, get("id"), self._accepted))
-        session_id = get("session_id")
+        message = WireMessage(peer, frame, now, frame.get("author") or _AUTHOR_OF_ROLE[caller.role], self._token)
+        session_id = frame.get("session_id")
         if session_id is not None:
-            self._registry.deliver(session_id, envelope)
+            self._registry.deliver(session_id, message)
             return
         reception = self._reception
         session_id = reception.new_id(now)
@@ -206,9 +198,9 @@ class Router:
             peer,
             attach=message.attach,
             user=frame["user"],
-            channel=get("channel") or self._channel,
+            channel=frame.get("channel") or self._channel,
         )
-        reception.send_to_user(session_id, creation, envelope)
+        reception.send_to_user(session_id, creation, message)
 
     def _compose(self, peer: Peer, frame: Frame, now: float) -> None:
         request = Compose(peer.caller, now, peer, False, frame["action"])
@@ -237,8 +229,9 @@ class Router:
             timeouts=get("timeouts"),
             tags=get("tags"),
             request_key=get("request_key"),
+            reply_to=Reply(peer, get("id"), self._created),
         )
-        reception.create(session_id, creation, Reply(peer, get("id"), self._created))
+        reception.create(session_id, creation)
 
     def _resume(self, peer: Peer, frame: Frame, now: float) -> None:
         request = ResumeSession(
@@ -291,8 +284,9 @@ class Router:
         view = replies.told("session:detached")
         reply = Reply(peer, frame.get("id"), view)
         target = _DetachedAnyway(reply, session_id)
-        request = DetachSession(peer.caller, now, peer, False)
-        self._registry.deliver(session_id, enclose(request, target))
+        self._registry.deliver(
+            session_id, DetachSession(peer.caller, now, peer, False, reply_to=target)
+        )
 
     def _rate(self, peer: Peer, frame: Frame, now: float) -> None:
         request = RateSession(peer.caller, now, peer, False, frame["rating"], frame.get("feedback"))
@@ -344,10 +338,10 @@ class Router:
                 if room < 0 and sessions:
                     break
                 sessions.append(view)
-                before = key
+                behind: int | None = key
             else:
-                before = next_key
-            answer = {"sessions": sessions, "cursor": None if before is None else str(before)}
+                behind = next_key
+            answer = {"sessions": sessions, "cursor": None if behind is None else str(behind)}
             self._core.reply_when_settled(reply, answer)
 
         self._spawn(read(), reply)
@@ -355,9 +349,8 @@ class Router:
     # -- the way there -----------------------------------------------------------------------------
 
     def _deliver(self, peer: Peer, frame: Frame, request: Any, view: View) -> None:
-        self._registry.deliver(
-            frame["session_id"], enclose(request, Reply(peer, frame.get("id"), view))
-        )
+        request.reply_to = Reply(peer, frame.get("id"), view)
+        self._registry.deliver(frame["session_id"], request)
 
     @staticmethod
     def _answer(peer: Peer, frame: Frame, body: Frame) -> None:

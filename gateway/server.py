@@ -65,6 +65,7 @@ class Server:
         self._listener: socket.socket | None = None
         self._http: HttpServer | None = None
         self._dirty: list[TcpConnection] = []
+        self._opening: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen on both ports; raises `OSError` when one cannot be had."""
@@ -143,7 +144,13 @@ class Server:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = self._loop.create_task(self._open(connection))
-            task.add_done_callback(_log_failure)
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    def _opened(self, task: "asyncio.Task[None]") -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a connection could not be opened", exc_info=task.exception())
 
     async def _open(self, connection: socket.socket) -> None:
         try:
@@ -176,10 +183,14 @@ class Server:
         """Accept no more, finish what is in flight, say goodbye to everybody, within `drain_timeout`."""
         core = self.runtime.core
         core.draining = True
+        # Who knocked before is let in, to be told goodbye.
+        self._accept_waiting()
         listener, self._listener = self._listener, None
         if listener is not None:
             self._loop.remove_reader(listener)
             listener.close()
+        if self._opening:
+            await asyncio.wait(self._opening)
         try:
             async with asyncio.timeout(self.config.drain_timeout):
                 while not (core.dispatcher.idle and core.commits.idle and core.reads.idle and self.router.idle):
@@ -195,8 +206,3 @@ class Server:
                 connection.abort()
         if self._http is not None:
             await self._http.stop()
-
-
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("a connection could not be opened", exc_info=task.exception())

@@ -50,7 +50,7 @@ def load_settings(flags: Mapping[str, object] | None = None, file: Path | None =
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is the library's
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the library's signature
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             if file is None:

@@ -61,7 +61,7 @@ class TcpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         peer = self.peer
-        if peer.ended:
+        if peer.ended or peer.farewell:
             return
         host = self._host
         now = host.now()
@@ -71,12 +71,10 @@ class TcpConnection(asyncio.Protocol):
             for body in decoder.feed(data):
                 host.receive(peer, body, now)
         except ProtocolError as error:
-            self._distrust(error)
+            peer.distrust(error)
             return
         if decoder.error is not None:
-            peer.unanswered += 1
-            peer.refuse(decoder.error, None)
-            self._distrust(decoder.error)
+            peer.distrust(decoder.error)
 
     def eof_received(self) -> bool:
         """The client says no more, and may still read: it gets its answers."""
@@ -143,9 +141,6 @@ class TcpConnection(asyncio.Protocol):
     def peername(self) -> Any:
         """Where it comes from, for the log."""
         return None if self._transport is None else self._transport.get_extra_info("peername")
-
-    def _distrust(self, error: ProtocolError) -> None:
-        self.peer.say_goodbye("protocol_error", error.message)
 
     def _end_half_closed(self) -> None:
         if not self._closing:

@@ -84,7 +84,7 @@ def test_protocol_page_has_a_whole_client_without_sojourn() -> None:
     assert client.prints
 
 
-@pytest.mark.parametrize("example", blocks("toml"), ids=lambda example: f"{example.page}:{example.line}")
+@pytest.mark.parametrize("example", [*blocks("toml")], ids=lambda example: f"{example.page}:{example.line}")
 def test_settings_example_is_a_settings_file(example: Example, tmp_path: Path) -> None:
     file = tmp_path / "sojourn.toml"
     file.write_text(example.code, "utf-8")

@@ -1,5 +1,6 @@
 """`sojourn demo`: a server, a database file, and real conversations, in a minute."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from sojourn.gateway.dataset import Conversation, DatasetUnavailable, load_conversations
@@ -38,27 +39,33 @@ def demo(
         with _server(db) as port:
             _say(f"A server listens on port {port} and keeps what it acknowledges in {db}.")
             _say(f"Now {len(conversations):,} real conversations come in over TCP, many at a time:")
-            show_summary(over_tcp(conversations, "127.0.0.1", port, connections=50, outstanding=16))
+            summary = over_tcp(conversations, "127.0.0.1", port, connections=50, outstanding=16)
+            show_summary(summary)
+            if summary.refused:
+                fail("the server refused messages: its log is above")
             _say("Every message was on disk before it was acknowledged. One of the conversations:")
             _show_one(db, conversations)
         _say("The server was told to stop: it finished what was in flight and drained.")
     except (DatasetUnavailable, ReplayFailed, StorageError) as error:
         fail(error)
-    me = sys.argv[0]
-    out.print(
-        Panel(
-            Text.assemble(
-                ("Look further\n\n", "bold"),
-                f"  {me} sessions --db {db}           what the file holds\n",
-                f"  {me} transcript ID --db {db}      one conversation\n",
-                f"  {me} serve --db {db}              serve it again; then, in another terminal:\n",
-                f"  {me} chat                         talk to it\n",
-                f"  {me} why ID                       what a session waits for\n",
-                f"  {me} replay --virtual-time --limit 500   months of timeouts in seconds",
-            ),
-            expand=False,
-        )
-    )
+    _say_how_to_go_on(db)
+
+
+def _say_how_to_go_on(db: Path) -> None:
+    here = os.path.relpath(sys.argv[0])
+    me = here if here.startswith(".venv") else "sojourn"
+    table = Table(title="Look further", title_justify="left", show_header=False, box=None)
+    for command, does in (
+        (f"sessions --db {db}", "what the file holds"),
+        (f"transcript ID --db {db}", "one conversation"),
+        (f"serve --db {db}", "serve it again; then, in another terminal:"),
+        ("chat", "talk to it"),
+        ("why ID", "what a session waits for"),
+        ("replay --virtual-time --limit 500", "months of timeouts in seconds"),
+    ):
+        table.add_row(Text(f"  {me} {command}", style="cyan"), does)
+    out.print()
+    out.print(table)
 
 
 def _make_room(db: Path) -> None:

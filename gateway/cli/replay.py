@@ -78,6 +78,8 @@ def replay(
         else:
             summary = over_tcp(conversations, host, port, connections, outstanding)
             show_summary(summary, as_json=as_json)
+            if summary.refused:
+                fail(f"{sum(summary.refused.values()):,} messages were refused")
     except (DatasetUnavailable, ReplayFailed, StorageError) as error:
         fail(error)
 

@@ -5,8 +5,8 @@ import gc
 import ipaddress
 import logging
 import os
-import re
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,11 +90,6 @@ def serve(
     )
     for warning in unknown_variables():
         log.warning(warning)
-    if not _is_loopback(settings.host):
-        log.warning(
-            "listening on %s without authentication: whoever reaches it can read and write every session",
-            settings.host,
-        )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings))
@@ -118,6 +113,11 @@ async def _serve(settings: Settings) -> None:
         server = Server(runtime, server_config(settings))
         await server.start()
         _calm_collector()
+        if not _is_loopback(settings.host):
+            log.warning(
+                "listening on %s without authentication: whoever reaches it can read and write every session",
+                settings.host,
+            )
         print(_ready_line(server), flush=True)
         await stop.wait()
         log.info("stopping: finishing what is in flight")
@@ -148,13 +148,24 @@ def _ready_line(server: Server) -> str:
 
 
 def _why_not_listening(error: OSError, settings: Settings) -> str:
-    """Which address could not be had, and why; the system tells the address for one of the two ports only."""
-    told = re.search(r"\('(?P<host>[^']+)', (?P<port>\d+)", str(error))
-    place = f"{told['host']}:{told['port']}" if told else f"{settings.host}:{settings.port}"
+    """Which address could not be had, and why. The error does not name the port, so both are tried again."""
+    ports = [port for port in (settings.port, settings.http_port) if port is not None]
+    taken = next((port for port in ports if not _can_bind(settings.host, port)), settings.port)
+    place = f"{settings.host}:{taken}"
     # A name that cannot be resolved has a number below 0, and a text of its own.
     known = error.errno is not None and error.errno > 0
     reason = os.strerror(error.errno or 0) if known else error.strerror or str(error)
     return f"cannot listen on {place}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _can_bind(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -89,6 +89,12 @@ def test_port_in_use(tmp_path: Path) -> None:
         assert_one_line(serve(tmp_path, "--port", port), 1, f"127.0.0.1:{port}: address already in use")
 
 
+def test_http_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert_one_line(serve(tmp_path, "--http-port", port), 1, f"127.0.0.1:{port}: address already in use")
+
+
 def test_unknown_host(tmp_path: Path) -> None:
     result = serve(tmp_path, "--host", "no-such-host.invalid")
     assert_one_line(result, 1, "cannot listen on no-such-host.invalid")

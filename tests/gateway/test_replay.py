@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from sojourn.actors import RuntimeConfig, SessionConfig
+from sojourn.gateway.codec import decode, encode
 from sojourn.gateway.dataset import Conversation, DatasetUnavailable, Line, load_conversations
-from sojourn.gateway.replay import ReplayFailed, replay
+from sojourn.gateway.framing import FrameDecoder, encode_frame
+from sojourn.gateway.replay import ReplayFailed, Summary, replay
 from sojourn.gateway.replay_virtual import replay_virtually
 from sojourn.storage import Reader
 from tests.integration.server_process import ServerProcess
@@ -157,6 +159,71 @@ def test_replay_over_tcp_stores_every_message_once_and_in_order(
             events, more = reader.history(row.key, limit=10_000)
             assert not more
             assert len(events) == 1 + len(conversation.lines)
+
+
+class ScriptedServer:
+    """Accepts messages, but first answers each `message_id` in `refusals` with the codes that stand there."""
+
+    def __init__(self, refusals: dict[str, list[str]]) -> None:
+        self.refusals = refusals
+        self.accepted: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        decoder = FrameDecoder(65_536)
+        while data := await reader.read(65_536):
+            for body in decoder.feed(data):
+                reply = self.reply(decode(body))
+                if reply is None:
+                    writer.close()
+                    return
+                writer.write(encode_frame(encode(reply)))
+        writer.close()
+
+    def reply(self, frame: dict[str, Any]) -> dict[str, Any] | None:
+        if frame["type"] == "hello":
+            return {"type": "welcome"}
+        message_id: str = frame["message_id"]
+        codes = self.refusals.get(message_id)
+        if codes:
+            code = codes.pop(0)
+            if code == "hang up":
+                return None
+            return {"type": "error", "reply_to": frame["id"], "code": code, "message": "", "retry_after": 0}
+        self.accepted.append(message_id)
+        receipt = {"type": "message:accepted", "reply_to": frame["id"], "duplicate": False}
+        return {**receipt, "created": message_id.endswith(":0")}
+
+    def replay(self, conversations: Sequence[Conversation]) -> Summary:
+        async def run() -> Summary:
+            server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+            async with server:
+                port = server.sockets[0].getsockname()[1]
+                return await replay(conversations, port=port, connections=1, outstanding=2)
+
+        return asyncio.run(run())
+
+
+def talk(key: str, lines: int) -> Conversation:
+    return Conversation(key, tuple(Line(float(at), "x", "a", by_user=True) for at in range(lines)))
+
+
+def test_replay_sends_again_what_the_server_was_too_busy_for() -> None:
+    server = ScriptedServer({"a:1": ["overloaded", "storage_failed"]})
+    summary = server.replay([talk("a", 3)])
+    assert server.accepted == ["a:0", "a:1", "a:2"]
+    assert (summary.messages, summary.retried, summary.refused) == (3, 2, {})
+
+
+def test_replay_reports_what_was_refused_and_goes_on() -> None:
+    server = ScriptedServer({"a:1": ["session_expired"]})
+    summary = server.replay([talk("a", 3), talk("b", 1)])
+    assert sorted(server.accepted) == ["a:0", "a:2", "b:0"]
+    assert (summary.messages, summary.refused) == (3, {"session_expired": 1})
+
+
+def test_replay_says_when_the_server_goes_away() -> None:
+    with pytest.raises(ReplayFailed, match="closed the connection"):
+        ScriptedServer({"a:1": ["hang up"]}).replay([talk("a", 3)])
 
 
 def test_replay_without_a_server_says_how_to_start_one(conversations: list[Conversation]) -> None:

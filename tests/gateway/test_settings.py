@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from sojourn.actors.config import CHANNEL_TIMEOUTS, RuntimeConfig
+from sojourn.gateway.cli.serve import server_config
+from sojourn.gateway.server import ServerConfig
 from sojourn.gateway.settings import Settings
 from sojourn.gateway.settings_sources import InvalidSettings, load_settings, unknown_variables
 
@@ -31,6 +33,10 @@ def write(tmp_path: Path) -> WriteSettings:
 
 def test_defaults_are_those_of_the_runtime() -> None:
     assert load_settings().runtime_config() == RuntimeConfig()
+
+
+def test_defaults_are_those_of_the_server() -> None:
+    assert server_config(load_settings()) == ServerConfig()
 
 
 def test_flag_goes_before_variable_before_file_before_default(

@@ -178,8 +178,10 @@ TOO_LARGE: Map = {f"key {number}": number for number in range(MAX_CONTEXT_KEYS +
 def test_a_session_whose_first_context_is_too_large_is_not_made(
     user: Wire, service: Wire, user_id: str
 ) -> None:
-    error = user.refused("session:create", user={"user_id": user_id}, context=TOO_LARGE)
-    assert error["code"] == "context_too_large"
+    person = {"user_id": user_id}
+    for kind, payload in (("session:create", {}), ("message:send", {"text": "x"})):
+        error = user.refused(kind, user=person, context=TOO_LARGE, **payload)
+        assert error["code"] == "context_too_large"
     assert service.ok("session:list", user_id=user_id)["sessions"] == []
 
 

@@ -1,0 +1,31 @@
+"""For every test: it leaves no actor and no thread behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from pykka import ActorRegistry
+
+OF_THE_PROCESS = "sojourn-default-actors"
+"""The thread of actors without a loop of their own: made once, kept until the process ends."""
+
+
+def ours(thread: threading.Thread) -> bool:
+    """Is it a runtime's loop, pool or client, or the thread of an actor?"""
+    name = thread.name
+    return name != OF_THE_PROCESS and (name.startswith("sojourn") or "Actor-" in name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """No actor in Pykka's registry and no thread of ours that was not there before."""
+    before = set(threading.enumerate())
+    actors_before = set(ActorRegistry.get_all())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before and ours(thread)]
+    for thread in left:
+        thread.join(5.0)  # it may be ending; one that is not fails the test below
+    assert [thread.name for thread in left if thread.is_alive()] == []
+    assert [ref for ref in ActorRegistry.get_all() if ref not in actors_before] == []
