@@ -27,7 +27,7 @@ ACTIVITIES = frozenset(
         "tag",
     }
 )
-"""What can be declared to count as the user's activity; all of it is durable, so a restart changes nothing."""
+"""What can be declared to count as the user's activity; all of it is durable: a restart changes nothing."""
 
 
 def _check_duration(name: str, value: float | None, *, zero: bool = False) -> None:
@@ -52,7 +52,7 @@ class SessionConfig:
     max_lifetime: float | None = None
     """Seconds from creation to expiry whatever happens, above 0; None: never."""
     dialog_timeout: float | None = None
-    """Seconds after the user's last message until the AI's memory of the talk lapses, above 0; None: never."""
+    """Seconds after the user's last message until the AI's memory of it lapses, above 0; None: never."""
 
     def __post_init__(self) -> None:
         _check_duration("session_timeout", self.session_timeout)

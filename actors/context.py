@@ -18,7 +18,7 @@ RESERVED_PREFIXES = ("user.", "app.")
 
 
 def merge_patch(target: Json, patch: Json) -> Json:
-    """Return `target` with `patch` merged in (RFC 7396, section 2): maps merge, None deletes, the rest replaces.
+    """Return `target` with `patch` merged in (RFC 7396): maps merge, None deletes, the rest replaces.
 
     Neither argument is changed; the result shares what the patch does not touch.
     """
@@ -49,7 +49,7 @@ class SensitiveKeys:
         return self._match is not None and self._match(key) is not None
 
     def masked(self, value: Json) -> Json:
-        """Return `value` with the values of sensitive keys replaced by `***`; deletions (None) stay visible."""
+        """Return `value` with the values of sensitive keys as `***`; deletions (None) stay visible."""
         if self._match is None:
             return value
         if isinstance(value, Mapping):
@@ -73,7 +73,7 @@ class SensitiveKeys:
                 where = f"{path}.{key}"
                 if value == MASK and self.matches(key):
                     raise InvalidRequest(
-                        f"{where} is sensitive, and {MASK!r} is how it is shown: send its value or leave it out",
+                        f"{where} is sensitive, {MASK!r} is how it is shown: send its value or leave it out",
                         details={"key": where, "expected": "a value", "got": MASK},
                     )
                 self.refuse_mask(value, where)

@@ -80,6 +80,7 @@ class Core:
             ended=registry.ended,
             rested=registry.rested,
             erase=registry.erase,
+            address_again=registry.address_again,
             explain=self.explainer.explain,
         )
         registry.inhabit(self.shared)

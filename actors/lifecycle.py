@@ -141,6 +141,8 @@ class Timeouts:
     keep_alive: float
     max_lifetime: float
     dialog_timeout: float
+    inactivity_alone: bool
+    """While the session is active, only inactivity can end it, and nothing else falls due."""
 
     @staticmethod
     @lru_cache(maxsize=4096)
@@ -156,6 +158,7 @@ class Timeouts:
             NEVER if keep_alive is None else float(keep_alive),
             NEVER if max_lifetime is None else float(max_lifetime),
             NEVER if dialog_timeout is None else float(dialog_timeout),
+            max_lifetime is None and dialog_timeout is None,
         )
 
     @staticmethod

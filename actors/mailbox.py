@@ -273,13 +273,16 @@ class Mailbox:
 
         What arrives while it is handled waits for the actor's next turn, as ever.
         """
-        if self._scheduled or self._phase != _OPEN or not self._begun:
-            return False
         actor = self._actor
-        if actor is None:
+        if self._scheduled or self._phase != _OPEN or actor is None:
             return False
         self._scheduled = True
         try:
+            if not self._begun:
+                self._begun = True
+                actor._begin()
+                if self.closed:
+                    return False
             actor._process(envelope)
         except BaseException:  # noqa: BLE001 - one actor's mistake must not end the loop of all
             actor._contain()

@@ -100,6 +100,8 @@ class SendMessage(Request):
     """The registry made the session for this message."""
     in_reply_to: str | None = None
     """The message_id that the AI answers."""
+    addressed: Any = None
+    """How it was addressed to a user, when it was: then a session that cannot take it passes it on."""
     verified: bool = False
     """The message_id was looked up and is new, although its hash is known."""
 

@@ -50,6 +50,19 @@ def array_header(items: int) -> bytes:
     return cast("bytes", _packer.pack_array_header(items))
 
 
+_MESSAGE_HEADS: Final = {
+    author: b"\x85" + pack("author") + pack(author) + pack("message_id")
+    for author in ("user", "ai", "human", "system")
+}
+_TEXT_KEY: Final = pack("text")
+_NOTHING_ELSE: Final = pack("attachments") + pack(None) + pack("data") + pack(None)
+
+
+def pack_message(author: str, message_id: str, text: str | None) -> bytes:
+    """The payload of a message that is a text and nothing else, from prepared parts: half the cost of a map."""
+    return b"".join((_MESSAGE_HEADS[author], pack(message_id), _TEXT_KEY, pack(text), _NOTHING_ELSE))
+
+
 class EventHeads:
     """Prepared beginnings of events, by type."""
 

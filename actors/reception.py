@@ -172,9 +172,9 @@ class Reception:
         origin = message.origin
         if origin is not None and message.attach and len(origin.attached) >= origin.max_attachments:
             creation.attach = False
-        self._registry.routes.send(
-            (creation.user["user_id"], creation.channel), Addressed(session_id, creation, message)
-        )
+        key = (creation.user["user_id"], creation.channel)
+        message.addressed = addressed = Addressed(key, session_id, creation, message)
+        self._registry.routes.send(addressed)
 
     # -- lists and erasure -------------------------------------------------------------------------
 

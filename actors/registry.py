@@ -7,7 +7,6 @@ only index of live sessions (Pykka's global registry is a list).
 
 import logging
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Final
 
 from pykka import ActorRef
@@ -20,21 +19,23 @@ from .errors import Overloaded, SessionNotFound, StorageFailed
 from .lifecycle import Status
 from .loop import Dispatcher, LoopActor
 from .mailbox import MailboxFull
-from .messages import FailMessage, Probe, Tick
+from .messages import FailMessage, Probe, SendMessage, Tick
 from .packing import pack, unpack
 from .routes import Routes
-from .session import SessionActor
+from .session import ELSEWHERE, Elsewhere, SessionActor
 from .shared import Shared
 from .snapshots import restore
 from .state import Session
 from .supervision import DeadLetters, Supervisor
+from .sweep import RETRY, Sweep
 from .timers import NEVER
 
 logger = logging.getLogger(__name__)
 
 TICK: Final = Tick()
 RETRY_AFTER: Final = 0.5
-SWEEP_PAGE: Final = 256
+GONE: Final = 0.0
+"""`wake_at` of an actor that leaves: it is not filed again, and the wheel drops what stands there."""
 
 
 class FindSession:
@@ -85,7 +86,7 @@ class RegistryActor(LoopActor):
         self.dead_letters = DeadLetters()
         self._loading: dict[str, list[Envelope[Any]]] = {}
         self._to_save: set[str] = set()
-        self.sweeping = False
+        self._sweep = Sweep(self)
 
     def inhabit(self, shared: Shared) -> None:
         """Take the house over; the two know each other, so one must come first."""
@@ -140,21 +141,28 @@ class RegistryActor(LoopActor):
         else:
             self.dead_letters.add(self.shared.clock.now(), session_id, "mailbox_full", mail.message)
 
+    def address_again(self, message: SendMessage) -> Elsewhere:
+        """Route a message anew that came to a session which has ended since it was chosen."""
+        self.dispatcher.loop.call_soon(self.routes.send, message.addressed)
+        return ELSEWHERE
+
     def when_live(self, session_id: str, step: Callable[[Any], None]) -> None:
         """Load a session if need be, then run `step`, also when there is no such session (any more)."""
         self.deliver(session_id, Probe(_Told(step)))
 
     # -- starting ----------------------------------------------------------------------------------
 
-    def create(self, session_id: str, mails: Iterable[Envelope[Any]]) -> SessionActor:
-        """Start the actor of a new session; the first request makes its first event."""
+    def create(self, session_id: str, mails: Iterable[Envelope[Any]]) -> None:
+        """Start the actor of a new session; the first request makes its first event, at once.
+
+        So whoever looks the session up next, and waits for the gathering commit before that, finds it.
+        """
         key = self.next_key
         self.next_key = key + 1
-        actor = self._start(Session(key, session_id), NEVER)
+        self._start(Session(key, session_id), NEVER)
         for mail in mails:
-            actor.actor_inbox.put(mail)
+            self.deliver(session_id, mail)
         self._make_room()
-        return actor
 
     def _start(self, session: Session, stored_due: float) -> SessionActor:
         shared = self.shared
@@ -181,18 +189,18 @@ class RegistryActor(LoopActor):
                 lambda: SessionNotFound(f"there is no session {session_id!r}", session_id=session_id),
             )
             return
-        actor = self.activate(stored)
+        actor = self.activate(stored, restore(stored))
         if session_id in self._to_save:
             self._to_save.discard(session_id)
             actor.snapshot()
         for mail in waiting:
-            actor.actor_inbox.put(mail)
+            self.deliver(session_id, mail)
         self._make_room()
 
-    def activate(self, stored: StoredSession) -> SessionActor:
-        """Start the actor of a stored session."""
+    def activate(self, stored: StoredSession, session: Session) -> SessionActor:
+        """Start the actor of a stored session, restored."""
         due = stored.row.due_at
-        actor = self._start(restore(stored), NEVER if due is None else due)
+        actor = self._start(session, NEVER if due is None else due)
         actor.snapshot_seq = stored.row.seq
         return actor
 
@@ -242,6 +250,7 @@ class RegistryActor(LoopActor):
         actor.touched = False
         if actor.snapshot_seq != session.seq or actor.stored_due != session.due_at:
             actor.snapshot()
+        actor.wake_at = GONE
         self._after_commit(actor, lambda: self._let_go(actor))
 
     def ended(self, actor: SessionActor) -> None:
@@ -281,7 +290,7 @@ class RegistryActor(LoopActor):
         session = actor.session
         del self.live[session.session_id]
         self.routes.forget(session)
-        actor.wake_at = NEVER
+        actor.wake_at = GONE
         waiting: list[Envelope[Any]] = []
         inbox = actor.actor_inbox
         while not inbox.empty():
@@ -378,7 +387,7 @@ class RegistryActor(LoopActor):
             for mail in waiting:
                 self.deliver(session_id, mail)
         # Their deadlines are storage's again; not at once, or a full disk would have us spin.
-        self.stored_due = min(self.stored_due, now + 1.0)
+        self.stored_due = min(self.stored_due, now + RETRY)
         self.shared.wheel.changed()
 
     def erase(self, actor: SessionActor, cause: Any, at: float) -> None:
@@ -402,39 +411,22 @@ class RegistryActor(LoopActor):
 
     # -- deadlines in storage ----------------------------------------------------------------------
 
+    @property
+    def sweeping(self) -> bool:
+        """What falls due in storage is being brought up."""
+        return self._sweep.under_way
+
     def sweep(self, now: float) -> None:
-        """Activate and tick what falls due in storage, in the order of the deadlines, a page at a time."""
-        if not self.sweeping:
-            self.sweeping = True
-            self.stored_due = NEVER
-            self._sweep_behind(now, None)
+        """Expire what falls due in storage."""
+        self._sweep.begin(now)
 
-    def _sweep_behind(self, now: float, after: tuple[float, int] | None) -> None:
-        def page(rows: list[tuple[float, int, str]]) -> None:
-            absent = [session_id for _, _, session_id in rows if session_id not in self.live]
-            for _, key, session_id in rows:
-                self._refresh_deadline(key, session_id)
-            reads.ask(lambda reader: reader.load(absent), partial(activate, rows), self._sweep_failed)
+    def bring_up(self, stored: StoredSession, session: Session) -> None:
+        """Start the actor of a stored session and let time pass for it, unless it is in memory, or about to be."""
+        session_id = stored.row.session_id
+        if session_id not in self.live and session_id not in self._loading:
+            self.activate(stored, session).actor_inbox.put_system(TICK)
 
-        def activate(rows: list[tuple[float, int, str]], found: dict[str, StoredSession]) -> None:
-            for _, _, session_id in rows:
-                stored = found.get(session_id)
-                if stored is not None and session_id not in self.live and session_id not in self._loading:
-                    self.activate(stored).actor_inbox.put_system(TICK)
-            # The next page when this one's ticks are done and committed: what waits elsewhere goes in between.
-            self.dispatcher.loop.call_soon(self.when_settled, partial(go_on, rows))
-
-        def go_on(rows: list[tuple[float, int, str]]) -> None:
-            if len(rows) < SWEEP_PAGE:
-                self.stored_due = NEVER
-                reads.ask(lambda reader: reader.next_due(), self._swept, self._sweep_failed)
-            else:
-                self._sweep_behind(now, rows[-1][:2])
-
-        reads = self.shared.reads
-        reads.ask(lambda reader: reader.due(now, SWEEP_PAGE, after), page, self._sweep_failed)
-
-    def _refresh_deadline(self, key: int, session_id: str) -> None:
+    def refresh_deadline(self, key: int, session_id: str) -> None:
         """A live session's row may hold an early deadline for ever: it is moved when it is met."""
         actor = self.live.get(session_id)
         if actor is not None and actor.session.key == key and actor.session.due_at > actor.stored_due:
@@ -449,19 +441,6 @@ class RegistryActor(LoopActor):
             step()
         else:
             batch.owed.append((Then(step, lambda _error: step()), None))
-
-    def _swept(self, next_due: float | None) -> None:
-        self.sweeping = False
-        if next_due is not None and next_due < self.stored_due:
-            # Not in the past: what could not be expired now (a full disk) is tried again in a moment.
-            self.stored_due = max(next_due, self.shared.clock.now() + 0.01)
-        self.shared.wheel.changed()
-
-    def _sweep_failed(self, error: Exception) -> None:
-        logger.warning("deadlines could not be read: %s", error)
-        self.sweeping = False
-        self.stored_due = self.shared.clock.now() + 1.0
-        self.shared.wheel.changed()
 
 
 def _is_behind(frame: bytes, session_id: str, seq: int) -> bool:

@@ -12,7 +12,7 @@ from sojourn.storage import EVENT_TYPES
 
 from .errors import VersionConflict
 from .events import session_map
-from .lifecycle import NEVER, Handling, On, Status, permit
+from .lifecycle import NEVER, TABLE, Handling, On, Status, permit
 from .messages import (
     Accepted,
     Closed,
@@ -45,12 +45,13 @@ from .messages import (
     Told,
     UpdateContext,
 )
-from .packing import pack, splice_event
+from .packing import pack, pack_message
 from .reading import expired, look_up_message, read_history, resume, same_again
-from .session import SessionActor, Waiting
+from .session import Elsewhere, SessionActor, Waiting
 from .state import ACTIVITY, CREATED, REOPENED, SERVER_MADE
 
 MESSAGE: Final = EVENT_TYPES["message:received"]
+_new_tuple: Any = tuple.__new__
 
 
 def on_tick(actor: SessionActor, _tick: Tick) -> None:
@@ -96,7 +97,7 @@ def _created_before(actor: SessionActor, request: CreateSession) -> Created:
     return Created(session.session_id, session_map(session, actor.shared.sensitive))
 
 
-def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting:
+def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | Elsewhere:
     session = actor.session
     message_id = request.message_id
     if message_id is not None and not request.verified:
@@ -116,7 +117,10 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting:
     status = session.status
     flags = actor.shared.message_flags[author]
     if status is not Status.ACTIVE:
-        permit(status, On.USER_MESSAGE if author == "user" else On.OTHER_MESSAGE, session.session_id)
+        on = On.USER_MESSAGE if author == "user" else On.OTHER_MESSAGE
+        if request.addressed is not None and (status, on) not in TABLE:
+            return actor.shared.address_again(request)
+        permit(status, on, session.session_id)
         flags |= REOPENED
     context = request.context
     if context is not None:
@@ -135,8 +139,25 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting:
         flags |= CREATED
     if message_id is None:
         message_id = f"{SERVER_MADE}{session.seq + 1}-{os.urandom(4).hex()}"
+    if request.author_id is None and request.attachments is request.data is request.in_reply_to is None:
+        body = pack_message(author, message_id, request.text)
+    else:
+        body = _pack_whole_message(request, message_id)
+    session.apply_message(at, author, message_id, flags)
+    actor.keep(MESSAGE, body, at, flags, origin)
+    agent = actor.shared.agent
+    if agent is not None and author == "user" and session.handling is Handling.AI:
+        agent.answer_after_commit(actor, request, message_id)
+    # `Accepted(…)` without the function call that a named tuple's constructor is.
+    accepted: Accepted = _new_tuple(
+        Accepted, (session.session_id, message_id, session.seq, False, created, flags & REOPENED != 0)
+    )
+    return accepted
+
+
+def _pack_whole_message(request: SendMessage, message_id: str) -> bytes:
     payload: dict[str, Any] = {
-        "author": author,
+        "author": request.author,
         "message_id": message_id,
         "text": request.text,
         "attachments": request.attachments,
@@ -146,12 +167,7 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting:
         payload["author_id"] = request.author_id
     if request.in_reply_to is not None:
         payload["in_reply_to"] = request.in_reply_to
-    session.apply_message(at, author, message_id, flags)
-    actor.keep(MESSAGE, pack(payload), at, flags, origin)
-    agent = actor.shared.agent
-    if agent is not None and author == "user" and session.handling is Handling.AI:
-        agent.answer_after_commit(actor, request, message_id)
-    return Accepted(session.session_id, message_id, session.seq, False, created, flags & REOPENED != 0)
+    return pack(payload)
 
 
 def on_get(actor: SessionActor, request: GetSession) -> State:

@@ -28,9 +28,10 @@ Key = tuple[str, str]
 class Addressed:
     """A message on its way to a user: and the creation to fall back on."""
 
-    __slots__ = ("creation", "message", "session_id")
+    __slots__ = ("creation", "key", "message", "session_id")
 
-    def __init__(self, session_id: str, creation: CreateSession, message: SendMessage) -> None:
+    def __init__(self, key: Key, session_id: str, creation: CreateSession, message: SendMessage) -> None:
+        self.key = key
         self.session_id = session_id
         self.creation = creation
         self.message = message
@@ -62,8 +63,9 @@ class Routes:
     def idle(self) -> bool:
         return self._looking_up == 0
 
-    def send(self, key: Key, addressed: Addressed) -> None:
+    def send(self, addressed: Addressed) -> None:
         """Deliver to the user's session, or to a new one."""
+        key = addressed.key
         route = self._routes.get(key)
         if route is None:
             route = self._routes[key] = Route()

@@ -38,6 +38,15 @@ class Waiting:
 WAITING: Final = Waiting()
 
 
+class Elsewhere:
+    """Instead of an answer: the request was passed on, and will be answered there."""
+
+    __slots__ = ()
+
+
+ELSEWHERE: Final = Elsewhere()
+
+
 class SessionActor(LoopActor):
     """One session in memory. Started by the registry, on the loop thread."""
 
@@ -66,13 +75,16 @@ class SessionActor(LoopActor):
         self.batch: Gathering | None = None
         """The batch with its newest event, until that is committed."""
         self.current: Any = None
-        """The envelope that is being handled, or whose answer is waited for."""
+        """The request whose answer is waited for."""
         self.snapshot_seq = session.seq
         self.stored_due = stored_due
         """The deadline in the session's row: never later than the true one."""
         self.touched = True
         """Something was asked of it since the last look for idle ones."""
         self.wake_at = NEVER
+
+    def _start_actor_loop(self) -> None:
+        """Nothing to begin: the first request has it scheduled."""
 
     def _process(self, envelope: Any) -> None:
         """Handle one envelope; the answer, or the refusal, waits for the commit of what it speaks of."""
@@ -87,10 +99,10 @@ class SessionActor(LoopActor):
             message.reply_to = envelope.reply_to
             envelope = message
             handler = shared.handlers[type(envelope)]
-        self.current = envelope
         if type(envelope) is not Tick:
             self.touched = True
-        seq = self.session.seq
+        session = self.session
+        seq = session.seq
         try:
             answer = handler(self, envelope)
         except SessionError as error:
@@ -100,18 +112,18 @@ class SessionActor(LoopActor):
             return
         else:
             if answer is WAITING:
+                self.current = envelope
                 self.actor_inbox.hold()
                 return
             reply_to = envelope.reply_to
-            if reply_to is not None:
+            if reply_to is not None and answer is not ELSEWHERE:
                 batch = self.batch
                 if batch is None:
                     reply_to.set(answer)
                 else:
                     batch.owed.append((reply_to, answer))
-        self.current = None
-        if self.session.due_at < self.wake_at:
-            shared.wheel.file(self, self.session.due_at)
+        if session.due_at < self.wake_at:
+            shared.wheel.file(self, session.due_at)
 
     # -- answers that come later -------------------------------------------------------------------
 
@@ -124,8 +136,9 @@ class SessionActor(LoopActor):
 
     def again(self) -> None:
         """What was waited for is known now: handle the request that waited, then go on."""
+        envelope, self.current = self.current, None
         self.actor_inbox.release()
-        self._process(self.current)
+        self._process(envelope)
 
     def failed_read(self, error: Exception) -> None:
         """The journal could not be read: say so, and go on."""

@@ -35,6 +35,8 @@ class Shared:
     """A wake-up is done: file the actor again, or passivate it."""
     erase: Callable[["SessionActor", Any, float], None]
     """Remove a session for good."""
+    address_again: Callable[[Any], Any]
+    """A message addressed to a user came to a session that cannot take it (any more): route it anew."""
     explain: Callable[["SessionActor"], dict[str, Any]]
     """What the session waits for, for people."""
     agent: "AgentRunner | None" = None

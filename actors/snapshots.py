@@ -99,7 +99,8 @@ def thaw(key: int, session_id: str, snapshot: bytes) -> Session:
     session.expired_at = expired_at
     session.expiry_reason = expiry_reason
     session.dialog_from = NEVER if dialog_from is None else dialog_from
-    session.reminders = {name: (when, data) for name, (when, data) in reminders.items()} if reminders else None
+    if reminders:
+        session.reminders = {name: (when, data) for name, (when, data) in reminders.items()}
     session.answers = _thaw_answers(answers)
     session.rearm()
     return session

@@ -153,7 +153,12 @@ class Session:
             if recent is None:
                 recent = self.recent = {}
             recent[message_id] = seq << _ANSWER_BITS | flags & _ANSWER_FLAGS
-        self.rearm()
+        timeouts = self.timeouts
+        if timeouts.inactivity_alone and self.status is Status.ACTIVE and self.reminders is None:
+            self.expires_at = self.due_at = self.last_activity_at + timeouts.session_timeout
+            self.expires_why = On.INACTIVITY
+        else:
+            self.rearm()
 
     def rearm(self) -> None:
         """Reckon `expires_at`, `expires_why` and `due_at` from the instants and settings."""

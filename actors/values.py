@@ -1,4 +1,4 @@
-"""What may stand in a session: JSON's values. The wire checks its frames; this is for programs that embed us."""
+"""What may stand in a session: JSON's values. The wire checks its frames; this is for programs that embed."""
 
 from collections.abc import Mapping
 from math import isfinite

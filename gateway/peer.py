@@ -33,6 +33,7 @@ class Peer:
 
     __slots__ = (
         "attached",
+        "author",
         "caller",
         "ended",
         "farewell",
@@ -42,17 +43,27 @@ class Peer:
         "left",
         "max_attachments",
         "outgoing",
+        "resume_token",
         "transport",
         "unanswered",
     )
 
-    def __init__(self, transport: Transport, max_attachments: int, left: Callable[["Peer"], None]) -> None:
-        """`left` is called once, when the connection is over for us."""
+    def __init__(
+        self,
+        transport: Transport,
+        max_attachments: int,
+        left: Callable[["Peer"], None],
+        resume_token: Callable[[str], str | None],
+    ) -> None:
+        """`left` is called once, when the connection is over for us; `resume_token` makes a session's token."""
+        self.resume_token = resume_token
         self.transport = transport
         self.max_attachments = max_attachments
         self.left = left
         self.attached: set[str] = set()
         self.caller = NO_ROLE
+        self.author = "user"
+        """Whose its messages are, by its role."""
         self.greeted = False
         self.ended = False
         """Goodbye was said, or the connection is gone: nothing more goes out."""
@@ -81,7 +92,12 @@ class Peer:
     def answer(self, body: bytes) -> None:
         """Send a reply or an error; each request gets exactly one."""
         self.unanswered -= 1
-        self.send(body)
+        # `send`, without the call: this is hot.
+        if not self.ended:
+            outgoing = self.outgoing
+            if not outgoing:
+                self.transport.flush_soon()
+            outgoing.append(body)
         if self.farewell and not self.unanswered:
             self._part()
 

@@ -35,7 +35,7 @@ from . import replies
 from .codec import decode, usable_id
 from .errors import InvalidPayload, ProtocolError, WireError
 from .limits import Limits, grant_heartbeat
-from .messages import PROTOCOL_VERSION, check, check_role, recognise, request_of
+from .messages import PROTOCOL_VERSION, check, check_role, plain_message, request_of
 from .peer import Peer
 from .replies import Reply, View, WireMessage, wire_error
 
@@ -43,9 +43,6 @@ Frame = dict[str, Any]
 
 MAX_EVENTS: Final = 1000
 DEFAULT_PAGE: Final = 100
-OVERLOADED_EVENTS: Final = 200_000
-"""Events that may wait for one commit: beyond, the storage is too slow and everybody is told to wait."""
-
 _AUTHOR_OF_ROLE: Final = {"user": "user", "agent": "human", "service": "system"}
 
 
@@ -72,7 +69,7 @@ class Router:
         self._server_name = server_name
         self._tasks: set[asyncio.Task[None]] = set()
         self._page_bytes = limits.max_reply_bytes - replies.PAGE_OVERHEAD
-        self._token = core.reception.resume_token
+        self.resume_token = core.reception.resume_token
         # For the actors a message from the wire is a message.
         core.shared.handlers[WireMessage] = core.shared.handlers[SendMessage]
         self._created = replies.created(core.reception.resume_token)
@@ -105,18 +102,18 @@ class Router:
         peer.unanswered += 1
         frame: Frame = {}
         try:
-            recognised = recognise(body)
-            if recognised is not None:
-                request, frame = recognised
-                if request.rule is not None:
-                    request.rule(frame)
-            else:
-                frame = decode(body)
-                request = request_of(frame)
-                check(request, frame)
-            role = peer.caller.role
-            if role not in request.roles or (request.reserved and role != "service"):
-                check_role(request, role, frame)
+            plain = plain_message(body)
+            if plain is not None and not self._core.draining:
+                request_id, session_id, message_id, text = plain
+                frame = {"id": request_id}
+                self._registry.deliver(
+                    session_id, WireMessage(peer, request_id, now, peer.author, message_id, text)
+                )
+                return
+            frame = decode(body)
+            request = request_of(frame)
+            check(request, frame)
+            check_role(request, peer.caller.role, frame)
             if self._core.draining:
                 raise WireError("draining", "the server is going down: connect again later", retry_after=1.0)
             self._handlers[request.name](peer, frame, now)
@@ -138,6 +135,7 @@ class Router:
         peer.greeted = True
         role = frame.get("role") or "user"
         peer.caller = Caller(role, frame.get("identity"))
+        peer.author = _AUTHOR_OF_ROLE[role]
         heartbeat = grant_heartbeat(frame.get("heartbeat"))
         peer.heartbeat = heartbeat
         peer.heard_at = now
@@ -181,10 +179,11 @@ class Router:
     # -- messages ----------------------------------------------------------------------------------
 
     def _send(self, peer: Peer, frame: Frame, now: float) -> None:
-        if len(self._commits.gathering.events) > OVERLOADED_EVENTS:
-            raise WireError("overloaded", "the storage is too slow for this load: slow down", retry_after=1.0)
         caller = peer.caller
-        message = WireMessage(peer, frame, now, frame.get("author") or _AUTHOR_OF_ROLE[caller.role], self._token)
+        message = WireMessage(
+            peer, frame.get("id"), now, peer.author, frame.get("message_id"), frame.get("text")
+        )
+        message.more(frame)
         session_id = frame.get("session_id")
         if session_id is not None:
             self._registry.deliver(session_id, message)

@@ -103,7 +103,9 @@ class Server:
 
     def accept(self, transport: TcpConnection) -> Peer:
         """A peer for a new connection."""
-        peer = Peer(transport, self.runtime.config.max_attachments, self.router.left)
+        peer = Peer(
+            transport, self.runtime.config.max_attachments, self.router.left, self.router.resume_token
+        )
         self.connections.add(transport)
         if len(self.connections) > self.config.max_connections:
             peer.say_goodbye("too_many_connections", retry_after=1.0)

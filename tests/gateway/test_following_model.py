@@ -1,8 +1,8 @@
-"""A client against a model server whose connections break anywhere: none missing, none twice, one copy stored.
+"""A client against a model server whose connections break anywhere: none missing, none twice, one copy kept.
 
 The model is the normative text in forty lines: one session, events with a gapless `seq`, replies in the place
-of pushes, one answer for one `message_id`, resumes and pages that are cut. Everything runs by hand: no socket,
-no time.
+of pushes, one answer for one `message_id`, resumes and pages that are cut. Everything runs by hand: no
+socket, no time.
 """
 
 from collections import deque
