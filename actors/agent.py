@@ -75,7 +75,8 @@ class AgentRunner:
         )
         batch = actor.batch
         assert batch is not None
-        batch.owed.append((Then(lambda: self._begin(turn)), None))
+        step = Then(lambda: self._begin(turn), event=(session.session_id, session.seq))
+        batch.owed.append((step, None))
 
     def stop(self) -> None:
         """Give up what runs; nothing of it is stored."""

@@ -44,13 +44,19 @@ class Refusal:
 class Then:
     """A step to take once the commit is done, or has failed."""
 
-    __slots__ = ("_failed", "_run")
+    __slots__ = ("_failed", "_run", "event")
 
     def __init__(
-        self, run: Callable[[], None], failed: Callable[[Exception], None] | None = None
+        self,
+        run: Callable[[], None],
+        failed: Callable[[Exception], None] | None = None,
+        *,
+        event: tuple[str, int] | None = None,
     ) -> None:
+        """`event`, (session_id, seq), is what makes it due: taken back, the event takes the step with it."""
         self._run = run
         self._failed = failed
+        self.event = event
 
     def set(self, _value: Any = None) -> None:
         self._run()
@@ -63,11 +69,13 @@ class Then:
 class Gathering:
     """One batch on the loop's side: rows for the journal, and what its commit owes."""
 
-    __slots__ = ("actors", "deadlines", "done", "erased", "events", "failed", "owed", "rows")
+    __slots__ = ("actors", "deadlines", "done", "erased", "events", "failed", "older", "owed", "rows")
 
     def __init__(self) -> None:
         self.events: list[EventRow] = []
         self.rows: dict[int, SessionRow] = {}
+        self.older: dict[int, list[SessionRow]] = {}
+        """Rows that those replaced: they count again when what replaced them is taken back."""
         self.deadlines: dict[int, float | None] = {}
         self.erased: list[int] = []
         self.actors: list[SessionActor] = []
@@ -177,7 +185,10 @@ class GroupCommit:
             if not self.gathering.is_empty():
                 self._start()
             for target, value in batch.owed:
-                target.set(value)
+                try:
+                    target.set(value)
+                except Exception:
+                    logger.exception("an answer could not be given")
         while self._idle_waiters:
             waiter = self._idle_waiters.popleft()
             if not waiter.done():
@@ -198,4 +209,7 @@ class GroupCommit:
         self._failed(actors, error)
         for target, _ in (*batch.owed, *gathering.owed):
             failure = StorageFailed(f"not stored: {error}", retry_after=1.0)
-            target.set_exception((StorageFailed, failure, None))
+            try:
+                target.set_exception((StorageFailed, failure, None))
+            except Exception:
+                logger.exception("a failure could not be reported")

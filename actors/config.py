@@ -1,6 +1,6 @@
 """What can be set: frozen, checked when made, every duration in seconds."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -30,14 +30,21 @@ ACTIVITIES = frozenset(
 """What can be declared to count as the user's activity; all of it is durable: a restart changes nothing."""
 
 
-def _check_duration(name: str, value: float | None, *, zero: bool = False) -> None:
-    if value is None:
+def _check_duration(name: str, value: float | None, *, zero: bool = False, never: bool = True) -> None:
+    if value is None and never:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
-        msg = f"{name} must be a finite number of seconds or None (never), got {value!r}"
+    # NaN is in no range, and an integer beyond every float is not `isfinite` but an OverflowError.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        msg = f"{name} must be a finite number of seconds{' or None (never)' * never}, got {value!r}"
         raise ValueError(msg)
     if value < 0 or (value == 0 and not zero):
         msg = f"{name} must be {'0 or more' if zero else 'above 0'} seconds, got {value!r}"
+        raise ValueError(msg)
+
+
+def _check_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+        msg = f"{name} must be a whole number, 1 or more, got {value!r}"
         raise ValueError(msg)
 
 
@@ -120,11 +127,9 @@ class RuntimeConfig:
             "snapshot_every",
             "restart_intensity",
         ):
-            if getattr(self, name) < 1:
-                msg = f"{name} must be 1 or more, got {getattr(self, name)!r}"
-                raise ValueError(msg)
-        _check_duration("passivate_after", self.passivate_after)
-        _check_duration("restart_period", self.restart_period)
+            _check_count(name, getattr(self, name))
+        _check_duration("passivate_after", self.passivate_after, never=False)
+        _check_duration("restart_period", self.restart_period, never=False)
         for channel, seconds in self.channel_timeouts.items():
             _check_duration(f"channel_timeouts[{channel!r}]", seconds)
         unknown = self.activity - ACTIVITIES

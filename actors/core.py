@@ -7,10 +7,10 @@ import asyncio
 import logging
 from typing import Any
 
-from pykka import ActorRef
+from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
-from sojourn.storage import Batch, Durability, Journal
+from sojourn.storage import Batch, Durability, Journal, WriteFailed
 
 from .agent import Agent, AgentRunner
 from .alarm import Alarm
@@ -48,6 +48,7 @@ class Core:
         self.config = config
         self._agent = agent
         self.draining = False
+        self._stopped = False
 
     def start(self) -> None:
         """Open the file and be ready: what fell due while nobody served is expired behind that.
@@ -78,6 +79,7 @@ class Core:
             handlers=dict(HANDLERS),
             crashed=registry.crashed,
             ended=registry.ended,
+            left=registry.left,
             rested=registry.rested,
             erase=registry.erase,
             address_again=registry.address_again,
@@ -93,12 +95,15 @@ class Core:
 
     def write(self, batch: Batch, done: Done) -> None:
         """Group commit's way to the store."""
-        self._store.tell(WriteBatch(batch, done))
+        try:
+            self._store.tell(WriteBatch(batch, done))
+        except ActorDeadError:
+            self.loop.call_soon(done, WriteFailed(self.path, "the store has stopped"))
 
     @property
     def idle(self) -> bool:
         """No mailbox, no turn, no read and no commit is outstanding, and nothing is due."""
-        return (
+        return self._stopped or (
             self.dispatcher.idle
             and self.commits.idle
             and self.reads.idle
@@ -127,6 +132,7 @@ class Core:
         self.registry.retire_all()
         await asyncio.to_thread(self._stop_threads)
         self.dispatcher.close()
+        self._stopped = True
 
     async def _save_all(self) -> None:
         """Snapshots of all live sessions, a few thousand in one commit."""

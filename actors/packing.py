@@ -59,7 +59,7 @@ _NOTHING_ELSE: Final = pack("attachments") + pack(None) + pack("data") + pack(No
 
 
 def pack_message(author: str, message_id: str, text: str | None) -> bytes:
-    """The payload of a message that is a text and nothing else, from prepared parts: half the cost of a map."""
+    """The payload of a message with a text and nothing else, from prepared parts: half the cost of a map."""
     return b"".join((_MESSAGE_HEADS[author], pack(message_id), _TEXT_KEY, pack(text), _NOTHING_ELSE))
 
 

@@ -6,7 +6,9 @@ only index of live sessions (Pykka's global registry is a list).
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from pykka import ActorRef
@@ -15,7 +17,7 @@ from pykka._envelope import Envelope
 from sojourn.storage import StorageError, StoredSession
 
 from .commits import Then
-from .errors import Overloaded, SessionNotFound, StorageFailed
+from .errors import Draining, Overloaded, SessionNotFound, StorageFailed
 from .lifecycle import Status
 from .loop import Dispatcher, LoopActor
 from .mailbox import MailboxFull
@@ -85,7 +87,11 @@ class RegistryActor(LoopActor):
         self.live: dict[str, SessionActor] = {}
         self.dead_letters = DeadLetters()
         self._loading: dict[str, list[Envelope[Any]]] = {}
-        self._to_save: set[str] = set()
+        self._paused: set[str] = set()
+        """Sessions among these whose restart waits for its time."""
+        self._leaving: set[str] = set()
+        """Being passivated: they go with their commit, unless something comes for them."""
+        self._hand: deque[str] = deque()
         self._sweep = Sweep(self)
 
     def inhabit(self, shared: Shared) -> None:
@@ -104,8 +110,8 @@ class RegistryActor(LoopActor):
 
     @property
     def idle(self) -> bool:
-        """Nothing is being loaded, looked up or swept."""
-        return not self._loading and not self.sweeping and self.routes.idle
+        """Nothing is being loaded, looked up or swept; what waits for a time is not under way."""
+        return len(self._loading) == len(self._paused) and not self.sweeping and self.routes.idle
 
     # -- delivering --------------------------------------------------------------------------------
 
@@ -141,8 +147,10 @@ class RegistryActor(LoopActor):
         else:
             self.dead_letters.add(self.shared.clock.now(), session_id, "mailbox_full", mail.message)
 
-    def address_again(self, message: SendMessage) -> Elsewhere:
-        """Route a message anew that came to a session which has ended since it was chosen."""
+    def address_again(self, actor: SessionActor, message: SendMessage) -> Elsewhere:
+        """Route a message anew that came to a session which has ended since it was chosen, or never knew it."""
+        message.addressed.unknown_to.add(actor.session.session_id)
+        message.verified = False  # here: the session that takes it looks for itself
         self.dispatcher.loop.call_soon(self.routes.send, message.addressed)
         return ELSEWHERE
 
@@ -189,10 +197,7 @@ class RegistryActor(LoopActor):
                 lambda: SessionNotFound(f"there is no session {session_id!r}", session_id=session_id),
             )
             return
-        actor = self.activate(stored, restore(stored))
-        if session_id in self._to_save:
-            self._to_save.discard(session_id)
-            actor.snapshot()
+        self.activate(stored, restore(stored))
         for mail in waiting:
             self.deliver(session_id, mail)
         self._make_room()
@@ -248,6 +253,7 @@ class RegistryActor(LoopActor):
         """Save the session, then let its actor go, unless something came for it meanwhile."""
         session = actor.session
         actor.touched = False
+        self._leaving.add(session.session_id)
         if actor.snapshot_seq != session.seq or actor.stored_due != session.due_at:
             actor.snapshot()
         actor.wake_at = GONE
@@ -272,6 +278,7 @@ class RegistryActor(LoopActor):
 
     def _let_go(self, actor: SessionActor) -> None:
         session = actor.session
+        self._leaving.discard(session.session_id)
         if self.live.get(session.session_id) is not actor:
             return
         idle = not actor.touched and actor.batch is None and actor.actor_inbox.empty()
@@ -289,6 +296,8 @@ class RegistryActor(LoopActor):
         """Take the actor out of memory; what waits in its mailbox is returned, for whoever comes next."""
         session = actor.session
         del self.live[session.session_id]
+        self._leaving.discard(session.session_id)
+        self.shared.wheel.cancel(actor)
         self.routes.forget(session)
         actor.wake_at = GONE
         waiting: list[Envelope[Any]] = []
@@ -301,30 +310,56 @@ class RegistryActor(LoopActor):
         return waiting
 
     def retire_all(self) -> None:
-        """Stop every session actor, newest first; they are saved."""
+        """Stop every session actor, newest first; they are saved. Who still waits for one hears that it ends."""
         for actor in reversed(tuple(self.live.values())):
             self.unload(actor)
+        for session_id, waiting in self._loading.items():
+            self.answer_all(waiting, partial(Draining, "the server is going down", session_id=session_id))
+        self._loading.clear()
+        self._paused.clear()
+
+    def left(self, actor: SessionActor) -> None:
+        """An actor was stopped, or failed, by way of its reference: the session goes on without it."""
+        session_id = actor.session.session_id
+        if self.live.get(session_id) is not actor:
+            return
+        batch = actor.batch
+        waiting = self.unload(actor)
+        self.stored_due = min(self.stored_due, actor.stored_due)
+        self.shared.wheel.changed()
+        if batch is None:
+            for mail in waiting:
+                self.deliver(session_id, mail)
+            return
+        self._loading[session_id] = waiting
+
+        def load(_error: Exception | None = None) -> None:
+            if waiting:
+                self._load(session_id)
+            else:
+                del self._loading[session_id]
+
+        batch.owed.append((Then(load, load), None))
 
     def _make_room(self) -> None:
-        """Passivate those who were longest not asked: the oldest starts, skipping what was touched since."""
-        excess = len(self.live) - self.shared.config.max_live
-        if excess <= 0:
-            return
-        chosen: list[SessionActor] = []
-        looked_at: list[SessionActor] = []
-        for actor in self.live.values():
-            looked_at.append(actor)
-            if not actor.touched and actor.actor_inbox.empty() and not actor.actor_inbox.held:
-                chosen.append(actor)
-            if len(chosen) >= excess or len(looked_at) >= 32 * excess:
-                break
-        for actor in looked_at:
-            # A second chance: to the back of the queue, and next time it must have been asked for something.
-            session_id = actor.session.session_id
-            self.live[session_id] = self.live.pop(session_id)
-            actor.touched = False
-        for actor in chosen or looked_at[:excess]:
-            self.passivate(actor)
+        """Passivate somebody for each live actor above the limit: the second-chance way.
+
+        A hand goes round those who are live; whom something was asked of since it came by is spared once.
+        """
+        excess = len(self.live) - self.shared.config.max_live - len(self._leaving)
+        for _ in range(8 * excess):
+            if excess <= 0:
+                return
+            if not self._hand:
+                self._hand.extend(self.live)
+            actor = self.live.get(self._hand.popleft())
+            if actor is None or actor.session.session_id in self._leaving:
+                continue
+            if actor.touched or actor.actor_inbox.held or not actor.actor_inbox.empty():
+                actor.touched = False
+            else:
+                self.passivate(actor)
+                excess -= 1
 
     # -- failing -----------------------------------------------------------------------------------
 
@@ -335,7 +370,7 @@ class RegistryActor(LoopActor):
         now = self.shared.clock.now()
         pause, poison = self.supervisor.failed(session_id, mail, error, now)
         if poison is None:
-            self.reload(actor, [mail], pause)
+            self.reload(actor, [mail], pause, stored=seq > 0)
             return
         self.dead_letters.add(now, session_id, "poison", mail.message)
         if mail.reply_to is not None:
@@ -346,30 +381,49 @@ class RegistryActor(LoopActor):
         """Remove from the gathering batch what the failed handling put there."""
         gathering = self.shared.commits.gathering
         session = actor.session
-        gathering.events[:] = [row for row in gathering.events if row[0] != session.key or row[1] <= seq]
+        key = session.key
+        gathering.events[:] = [row for row in gathering.events if row[0] != key or row[1] <= seq]
         gathering.owed[:] = [
             (target, value)
             for target, value in gathering.owed
-            if not (isinstance(value, bytes) and _is_behind(value, session.session_id, seq))
+            if not _is_behind(target, value, session.session_id, seq)
         ]
-        gathering.deadlines.pop(session.key, None)
-        if session.key in gathering.erased:
-            gathering.erased.remove(session.key)
-        if gathering.rows.pop(session.key, None) is not None:
-            self._to_save.add(session.session_id)
+        if key in gathering.erased:
+            gathering.erased.remove(key)
+        if key in gathering.rows:
+            rows = [*gathering.older.pop(key, ()), gathering.rows.pop(key)]
+            kept = [row for row in rows if (row.seq or 1) <= seq]  # the first row came with the first event
+            if kept:
+                gathering.rows[key] = kept.pop()
+                gathering.older[key] = kept
+            if seq:
+                # Some deadline went with the row that replaced it. One that is too early does no harm.
+                gathering.deadlines[key] = session.created_at
 
-    def reload(self, actor: SessionActor, first: list[Envelope[Any]], pause: float = 0.0) -> None:
-        """Replace the actor by one from storage, when what it recorded before is committed."""
+    def reload(
+        self, actor: SessionActor, first: list[Envelope[Any]], pause: float = 0.0, *, stored: bool = True
+    ) -> None:
+        """Replace the actor by one from storage, when what it recorded before is committed.
+
+        Of a session that is not `stored`, the first request makes the first event again.
+        """
         session_id = actor.session.session_id
         batch = actor.batch
         self._loading[session_id] = first + self.unload(actor)
 
         def load(_error: Exception | None = None) -> None:
             if pause:
-                later = Later(lambda: self._load(session_id))
-                self.shared.wheel.file(later, self.shared.clock.now() + pause)
+                self._paused.add(session_id)
+                self.shared.wheel.file(Later(again), self.shared.clock.now() + pause)
             else:
+                again()
+
+        def again() -> None:
+            self._paused.discard(session_id)
+            if stored:
                 self._load(session_id)
+            else:
+                self.create(session_id, self._loading.pop(session_id))
 
         if batch is None:
             load()
@@ -443,6 +497,11 @@ class RegistryActor(LoopActor):
             batch.owed.append((Then(step, lambda _error: step()), None))
 
 
-def _is_behind(frame: bytes, session_id: str, seq: int) -> bool:
-    event: dict[str, Any] = unpack(frame)
+def _is_behind(target: Any, value: Any, session_id: str, seq: int) -> bool:
+    """Does it come of an event of the session behind `seq`: a step, or a push?"""
+    if isinstance(target, Then):
+        return target.event is not None and target.event[0] == session_id and target.event[1] > seq
+    if not isinstance(value, bytes):
+        return False
+    event: dict[str, Any] = unpack(value)
     return bool(event.get("session_id") == session_id and event.get("seq", 0) > seq)

@@ -119,7 +119,7 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
     if status is not Status.ACTIVE:
         on = On.USER_MESSAGE if author == "user" else On.OTHER_MESSAGE
         if request.addressed is not None and (status, on) not in TABLE:
-            return actor.shared.address_again(request)
+            return actor.shared.address_again(actor, request)
         permit(status, on, session.session_id)
         flags |= REOPENED
     context = request.context

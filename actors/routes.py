@@ -2,8 +2,9 @@
 
 A route is what is known of one (user_id, channel): its unexpired sessions, the newest first, and the
 message_ids of the newest expired one. It is looked up in storage once, behind every creation that is not
-committed yet, kept up while the sessions are live, and dropped when one of them leaves memory. Messages
-that come while it is looked up wait in their order.
+committed yet, and dropped when one of its sessions leaves memory; sessions that are not in memory are
+known as they were read, so that to choose one of them needs room for none. Messages that come while it is
+looked up wait in their order.
 """
 
 from collections import deque
@@ -28,27 +29,34 @@ Key = tuple[str, str]
 class Addressed:
     """A message on its way to a user: and the creation to fall back on."""
 
-    __slots__ = ("creation", "key", "message", "session_id")
+    __slots__ = ("creation", "key", "message", "session_id", "unknown_to")
 
     def __init__(self, key: Key, session_id: str, creation: CreateSession, message: SendMessage) -> None:
         self.key = key
         self.session_id = session_id
         self.creation = creation
         self.message = message
+        self.unknown_to: set[str] = set()
+        """Sessions that could have known its message_id, and looked: they do not."""
 
 
 class Route:
     """Where one user's messages on one channel go."""
 
-    __slots__ = ("expired", "known", "unexpired", "waiting")
+    __slots__ = ("blocked", "expired", "left", "stored", "unexpired", "waiting")
 
     def __init__(self) -> None:
         self.unexpired: list[str] = []
         """Session ids, the newest first."""
         self.expired: Session | None = None
         """The newest expired session: its messages may be sent again."""
+        self.stored: dict[str, Session] = {}
+        """Unexpired sessions as they were read; what is in memory goes before."""
         self.waiting: deque[Addressed] = deque()
-        self.known = False
+        self.blocked = False
+        """It is being looked up, or a session that it chose is being loaded."""
+        self.left = 0
+        """Counts sessions that left memory: what was read before that may be old."""
 
 
 class Routes:
@@ -71,11 +79,10 @@ class Routes:
             route = self._routes[key] = Route()
             route.waiting.append(addressed)
             self._look_up(key, route)
-        elif route.waiting:
-            route.waiting.append(addressed)
         else:
             route.waiting.append(addressed)
-            self._drain(key, route)
+            if len(route.waiting) == 1:
+                self._drain(key, route)
 
     def created(self, key: Key, session_id: str) -> None:
         """A session was created for this user by itself: it is the newest now."""
@@ -91,25 +98,40 @@ class Routes:
         if user_id is not None:
             key = (user_id, session.channel)
             route = self._routes.get(key)
-            if route is not None and not route.waiting:
+            if route is None:
+                return
+            route.stored.pop(session.session_id, None)
+            route.left += 1
+            if not route.waiting and not route.blocked:
                 del self._routes[key]
 
     def _look_up(self, key: Key, route: Route) -> None:
         """Read the user's sessions, behind the commit of everything recorded so far."""
+        route.blocked = True
         self._looking_up += 1
         shared = self._registry.shared
+        left = route.left
 
-        def ask(reader: Reader) -> tuple[list[str], StoredSession | None]:
+        def ask(reader: Reader) -> tuple[list[str], str | None, dict[str, StoredSession]]:
             unexpired, expired_id = reader.find_user(*key)
-            return unexpired, None if expired_id is None else reader.load([expired_id]).get(expired_id)
+            ids = unexpired if expired_id is None else [*unexpired, expired_id]
+            return unexpired, expired_id, reader.load(ids)
 
-        def found(answer: tuple[list[str], StoredSession | None]) -> None:
+        def found(answer: tuple[list[str], str | None, dict[str, StoredSession]]) -> None:
             self._looking_up -= 1
-            unexpired, expired = answer
+            if route.left != left:
+                self._look_up(key, route)
+                return
+            ids, expired_id, stored = answer
+            unexpired = [each for each in ids if each in stored]  # erased between the two reads
+            live = self._registry.live
             # Created while it was looked up: newer than what was read, which may hold them already.
-            route.unexpired += [each for each in unexpired if each not in route.unexpired]
+            newer = [each for each in route.unexpired if each in live and each not in unexpired]
+            route.unexpired = newer + unexpired
+            route.stored = {each: restore(stored[each]) for each in unexpired if each not in live}
+            expired = None if expired_id is None else stored.get(expired_id)
             route.expired = None if expired is None else restore(expired)
-            route.known = True
+            route.blocked = False
             self._drain(key, route)
 
         def failed(error: Exception) -> None:
@@ -121,6 +143,8 @@ class Routes:
                     addressed.message.reply_to.set_exception((StorageFailed, failure, None))
 
         def read(_error: Exception | None = None) -> None:
+            nonlocal left
+            left = route.left
             shared.reads.ask(ask, found, failed)
 
         batch = shared.commits.latest()
@@ -130,8 +154,8 @@ class Routes:
             batch.owed.append((Then(read, read), None))
 
     def _drain(self, key: Key, route: Route) -> None:
-        """Deliver what waits, in order, until a session must be loaded to know more."""
-        while route.waiting and route.known:
+        """Deliver what waits, in order, until something must be read to know more."""
+        while route.waiting and not route.blocked:
             if not self._deliver(key, route, route.waiting[0]):
                 return
             route.waiting.popleft()
@@ -139,31 +163,30 @@ class Routes:
     def _deliver(self, key: Key, route: Route, addressed: Addressed) -> bool:
         registry = self._registry
         message: SendMessage = addressed.message
-        now = message.now
-        live = registry.live
+        sessions: dict[str, Session] = {}
         for session_id in tuple(route.unexpired):
-            actor = live.get(session_id)
-            if actor is None:
-                self._load_then_drain(key, route, session_id)
+            actor = registry.live.get(session_id)
+            session = route.stored.get(session_id) if actor is None else actor.session
+            if session is None:
+                self._look_up(key, route)
                 return False
-            session = actor.session
-            if session.status is Status.EXPIRED or session.expires_at <= now:
+            if session.status is Status.EXPIRED or session.expires_at <= message.now:
                 route.unexpired.remove(session_id)
                 if route.expired is None or session.key > route.expired.key:
                     route.expired = session
+            else:
+                sessions[session_id] = session
         message_id = message.message_id
-        if message_id is not None and not message.verified:
-            if route.expired is not None and may_know(route.expired, message_id):
-                registry.deliver(route.expired.session_id, addressed.message)
-                return True
-            for session_id in route.unexpired:
-                if may_know(live[session_id].session, message_id):
-                    registry.deliver(session_id, addressed.message)
+        if message_id is not None:
+            expired = () if route.expired is None else (route.expired,)
+            for session in (*expired, *sessions.values()):
+                if session.session_id not in addressed.unknown_to and may_know(session, message_id):
+                    self._hand_over(key, route, session.session_id, message)
                     return True
         by_user = message.author == "user"
-        for session_id in route.unexpired:
-            if by_user or live[session_id].session.status is Status.ACTIVE:
-                registry.deliver(session_id, addressed.message)
+        for session_id, session in sessions.items():
+            if by_user or session.status is Status.ACTIVE:
+                self._hand_over(key, route, session_id, message)
                 return True
         if message.context is not None:
             try:
@@ -176,13 +199,18 @@ class Routes:
         registry.create(addressed.session_id, (addressed.creation, addressed.message))
         return True
 
-    def _load_then_drain(self, key: Key, route: Route, session_id: str) -> None:
+    def _hand_over(self, key: Key, route: Route, session_id: str, message: SendMessage) -> None:
+        """Deliver it; what comes behind it waits until the session is in memory, so that it sees what it did."""
+        registry = self._registry
+        registry.deliver(session_id, message)
+        if session_id in registry.live:
+            return
+        route.blocked = True
         self._looking_up += 1
 
-        def done(_actor: object) -> None:
+        def done(_answer: object) -> None:
             self._looking_up -= 1
-            if session_id not in self._registry.live and session_id in route.unexpired:
-                route.unexpired.remove(session_id)  # erased meanwhile
+            route.blocked = False
             self._drain(key, route)
 
-        self._registry.when_live(session_id, done)
+        registry.when_live(session_id, done)

@@ -16,7 +16,7 @@ from .agent import Agent
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig
 from .core import Core
-from .errors import InternalError, InvalidRequest, SessionError
+from .errors import Draining, InternalError, InvalidRequest
 from .futures import LoopFuture
 from .handles import SERVICE, USER, Event, Message, SentMessage, SessionHandle, Subscription
 from .messages import Accepted, Caller, Request, SendMessage
@@ -118,6 +118,7 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout)
 
     def _end_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = self._thread_id = None
         loop.call_soon_threadsafe(loop.stop)
         assert self._thread is not None
         self._thread.join()
@@ -280,6 +281,7 @@ class Runtime:
     def _sent(self, deliver: Callable[[], None], accepted: LoopFuture[Accepted]) -> SentMessage:
         answer: LoopFuture[Message] = LoopFuture()
         if self._has_agent:
+            answer.producer = self.core.dispatcher
             accepted.add_done_callback(lambda future: self._expect_answer(future, answer))
         else:
             error = InvalidRequest("this runtime has no agent: nobody answers")
@@ -317,20 +319,23 @@ class Runtime:
 
     def _do(self, step: Callable[[], None], future: LoopFuture[Any] | None = None) -> None:
         """Take a step on the loop thread; a refusal goes to the future."""
-        if threading.get_ident() == self._thread_id:
-            self._take(step, future)
-            return
         loop = self._loop
         if loop is None:
             msg = "enter the runtime first: `with Runtime(...) as runtime`"
             raise RuntimeError(msg)
+        if future is not None:
+            future.producer = self.core.dispatcher
+        if threading.get_ident() == self._thread_id:
+            self._take(step, future)
+            return
         loop.call_soon_threadsafe(self._take, step, future)
 
-    @staticmethod
-    def _take(step: Callable[[], None], future: LoopFuture[Any] | None) -> None:
+    def _take(self, step: Callable[[], None], future: LoopFuture[Any] | None) -> None:
         try:
+            if future is not None and self.core.draining:
+                raise Draining("this runtime is going down")
             step()
-        except SessionError as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits must hear it
             if future is None:
                 raise
             future.set_exception((type(error), error, None))
@@ -346,7 +351,12 @@ class _Viewed:
         self._view = view
 
     def set(self, value: Any = None) -> None:
-        self._future.set(self._view(value))
+        try:
+            viewed = self._view(value)
+        except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits must hear it
+            self._future.set_exception((type(error), error, None))
+        else:
+            self._future.set(viewed)
 
     def set_exception(self, exc_info: Any = None) -> None:
         self._future.set_exception(exc_info)

@@ -209,6 +209,8 @@ class SessionActor(LoopActor):
         self.stored_due = session.due_at
         batch.deadlines.pop(session.key, None)
         first = batch.rows.get(session.key)
+        if first is not None:
+            batch.older.setdefault(session.key, []).append(first)
         batch.rows[session.key] = self._row(
             freeze(session), first and first.request_key, first and first.resume_hash
         )
@@ -259,6 +261,14 @@ class SessionActor(LoopActor):
                 details={"limit": "max_attachments", "max": subscriber.max_attachments},
             )
         audience.attach(session_id, subscriber)
+
+    def on_stop(self) -> None:
+        """Somebody stopped it by its reference."""
+        self.shared.left(self)
+
+    def on_failure(self, *_reason: object) -> None:
+        """What came through its reference in Pykka's own way (a proxy's call) failed."""
+        self.shared.left(self)
 
     def retire(self) -> None:
         """Leave memory: nothing is saved here, the registry has seen to that. Refs to it are dead from now on."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .agent import AgentRunner
     from .commits import GroupCommit
     from .reads import Reads
-    from .session import SessionActor
+    from .session import Elsewhere, SessionActor
 
 
 @dataclass(slots=True, eq=False)
@@ -31,11 +31,13 @@ class Shared:
     """An actor failed on an envelope, at a `seq`: restart it."""
     ended: Callable[["SessionActor"], None]
     """A session has expired: let go of it after its commit."""
+    left: Callable[["SessionActor"], None]
+    """An actor stopped otherwise than by its registry: the session goes on without it."""
     rested: Callable[["SessionActor"], None]
     """A wake-up is done: file the actor again, or passivate it."""
     erase: Callable[["SessionActor", Any, float], None]
     """Remove a session for good."""
-    address_again: Callable[[Any], Any]
+    address_again: Callable[["SessionActor", Any], "Elsewhere"]
     """A message addressed to a user came to a session that cannot take it (any more): route it anew."""
     explain: Callable[["SessionActor"], dict[str, Any]]
     """What the session waits for, for people."""

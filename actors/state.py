@@ -171,18 +171,15 @@ class Session:
         if self.closed_at is not None and (deadline := self.closed_at + timeouts.keep_alive) < expires_at:
             expires_at = deadline
             why = On.KEEP_ALIVE
-        if timeouts.max_lifetime != NEVER and (deadline := self.created_at + timeouts.max_lifetime) < expires_at:
+        if (deadline := self.created_at + timeouts.max_lifetime) < expires_at:
             expires_at = deadline
             why = On.MAX_LIFETIME
         self.expires_at = due_at = expires_at
         self.expires_why = why
         if self.status is Status.ACTIVE:
-            if (
-                timeouts.dialog_timeout != NEVER
-                and self.dialog_from != NEVER
-                and self.handling is Handling.AI
-                and (deadline := self.dialog_from + timeouts.dialog_timeout) < due_at
-            ):
+            # Infinite, and so never the earliest, where there is no such timer or it does not run.
+            deadline = self.dialog_from + timeouts.dialog_timeout
+            if deadline < due_at and self.handling is Handling.AI:
                 due_at = deadline
             if self.reminders:
                 due_at = min(due_at, *(when for when, _ in self.reminders.values()))

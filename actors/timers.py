@@ -7,8 +7,8 @@ and 240-360 bytes, writing a field 0.1 µs.)
 
 Entries wait in buckets by time. Only the earliest bucket is *open*: a heap of its entries in the order
 of their own `wake_at`, so nothing fires before its deadline, and a million entries of the same second
-cost one sort, not one heap operation for each that is filed. An entry that was filed for another time
-leaves its old place behind; such a stale place is dropped when it is met.
+cost one sort, not one heap operation for each that is filed. An entry that is filed
+for another time while its bucket is open leaves its place behind; it is dropped when it is met.
 """
 
 import heapq
@@ -31,7 +31,7 @@ class TimingWheel:
     def __init__(self, resolution: float = 0.05) -> None:
         """`resolution` is the width of a bucket in seconds: how many entries are sorted together."""
         self._per_second = 1.0 / resolution
-        self._buckets: dict[int, list[Wakeable]] = {}
+        self._buckets: dict[int, set[Wakeable]] = {}
         self._numbers: list[int] = []
         self._open: list[tuple[float, int, Wakeable]] = []
         self._open_number = -1
@@ -43,6 +43,8 @@ class TimingWheel:
 
     def file(self, entry: Wakeable, wake_at: float) -> None:
         """Have `entry` handed back at `wake_at`; whatever it was filed for before is forgotten."""
+        if entry.wake_at != NEVER:
+            self.cancel(entry)
         entry.wake_at = wake_at
         if wake_at == NEVER:
             return
@@ -53,12 +55,20 @@ class TimingWheel:
         else:
             bucket = self._buckets.get(number)
             if bucket is None:
-                self._buckets[number] = [entry]
+                self._buckets[number] = {entry}
                 heapq.heappush(self._numbers, number)
             else:
-                bucket.append(entry)
+                bucket.add(entry)
         if wake_at < self.armed_at:
             self.changed()
+
+    def cancel(self, entry: Wakeable) -> None:
+        """Forget `entry`, and hold on to it no longer (a place in the open bucket is dropped when it is met)."""
+        if entry.wake_at != NEVER:
+            bucket = self._buckets.get(int(entry.wake_at * self._per_second))
+            if bucket is not None:
+                bucket.discard(entry)
+            entry.wake_at = NEVER
 
     def next_at(self) -> float:
         """The earliest time an entry wants to be woken, or `NEVER`."""

@@ -104,7 +104,8 @@ def test_the_names_of_wider_scopes_are_reserved(key: str) -> None:
 
 
 def test_only_the_beginning_of_a_top_level_key_is_reserved() -> None:
-    check_patch({"user": 1, "app": 2, "users.name": 3, "an app.": 4, "User.name": 5, "inner": {"user.name": 6}})
+    check_patch({"user": 1, "app": 2, "users.name": 3, "an app.": 4, "User.name": 5})
+    check_patch({"inner": {"user.name": 1, "app.version": 2}})
 
 
 # -- sensitive keys ------------------------------------------------------------------------------------

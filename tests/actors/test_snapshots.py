@@ -128,7 +128,6 @@ def test_every_event_that_the_store_knows_can_be_folded() -> None:
     for name in EVENT_TYPES:
         if name in {"session:created", "session:expired"}:
             continue
-        payload = {"name": "call"} if name.startswith("reminder:") else {}
-        life.record(name, START, **payload)
+        life.record(name, START, 0, name="call")
     assert life.session.seq == len(EVENT_TYPES) - 1
     assert facts(restore(life.stored())) == facts(life.session)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.actors.timers import NEVER, TimingWheel
+from sojourn.actors.timers import NEVER, TimingWheel, Wakeable
 from tests.actors.lives import START, patient
 
 
@@ -40,14 +41,14 @@ _steps = st.lists(
 @given(_steps, st.sampled_from((0.05, 1.0, 1000.0)))
 def test_the_wheel_is_a_sorted_list_of_what_is_filed(steps: list[File | TakeDue], resolution: float) -> None:
     wheel = TimingWheel(resolution)
-    entries = [Entry() for _ in range(6)]
+    entries: list[Wakeable] = [Entry() for _ in range(6)]
     filed: dict[int, float] = {}
     for step in steps:
         if isinstance(step, File):
             wheel.file(entries[step.number], step.wake_at)
             filed[step.number] = step.wake_at
         else:
-            taken = [entries.index(entry) for entry in wheel.due(step.now, step.limit) if isinstance(entry, Entry)]
+            taken = [entries.index(entry) for entry in wheel.due(step.now, step.limit)]
             due = sorted(wake_at for wake_at in filed.values() if wake_at <= step.now)[: step.limit]
             assert [filed.pop(number) for number in taken] == due
             assert all(entries[number].wake_at == NEVER for number in taken)
@@ -105,6 +106,23 @@ def test_an_entry_that_is_filed_for_never_is_forgotten(wheel: TimingWheel) -> No
     assert wheel.due(START + 10) == [other]
 
 
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_cancelled_entry_is_neither_handed_back_nor_held(wheel: TimingWheel, looked_at: bool) -> None:
+    """A session that leaves memory must not stay in it for its deadline's sake."""
+    entry, other = Entry(), Entry()
+    wheel.file(entry, START)
+    wheel.file(other, START + 1)
+    if looked_at:
+        assert wheel.next_at() == START
+    wheel.cancel(entry)
+    wheel.cancel(entry)
+    assert wheel.next_at() == START + 1
+    gone = weakref.ref(entry)
+    del entry
+    assert gone() is None
+    assert wheel.due(START + 10) == [other]
+
+
 def test_an_entry_that_comes_back_to_an_old_time_is_handed_back_once(wheel: TimingWheel) -> None:
     entry = Entry()
     for wake_at in (START + 1, START + 2, START + 1, START + 1):
@@ -113,11 +131,15 @@ def test_an_entry_that_comes_back_to_an_old_time_is_handed_back_once(wheel: Timi
     assert wheel.next_at() == NEVER
 
 
-def test_entries_of_one_instant_come_in_the_order_they_were_filed(wheel: TimingWheel) -> None:
-    entries = [Entry() for _ in range(100)]
+def test_entries_of_one_instant_come_each_once_also_in_parts(wheel: TimingWheel) -> None:
+    entries = {Entry() for _ in range(100)}
     for entry in entries:
         wheel.file(entry, START)
-    assert wheel.due(START) == entries
+    first = wheel.due(START, limit=30)
+    assert len(first) == 30
+    rest = wheel.due(START)
+    assert len(rest) == 70
+    assert {*first, *rest} == entries
 
 
 def test_a_limit_leaves_the_rest_for_the_next_time(wheel: TimingWheel) -> None:
