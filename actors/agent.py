@@ -41,7 +41,7 @@ class Turn:
     channel: str
 
 
-Agent = Callable[[Turn], str | None | Awaitable[str | None]]
+Agent = Callable[[Turn], str | Awaitable[str | None] | None]
 """Returns the answer's text, or None to say nothing."""
 
 
@@ -116,7 +116,7 @@ class AgentRunner:
             if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user code may return anything
                 msg = f"the agent returned {type(text).__name__}, not a text or None"
                 raise TypeError(msg)
-        except Exception as error:  # noqa: BLE001  # user code: whatever it raises, the session goes on
+        except Exception as error:  # user code: whatever it raises, the session goes on
             logger.warning("the agent failed on a message of session %s", turn.session_id, exc_info=error)
             failure = InternalError(f"the agent failed: {type(error).__name__}")
             self._registry.deliver(

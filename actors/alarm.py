@@ -8,7 +8,9 @@ from .registry import RegistryActor
 from .timers import NEVER, TimingWheel
 
 AT_ONCE: Final = 256
-"""Wake-ups in one turn of the loop: those of one second may be a hundred thousand, and others wait for their messages."""
+"""Wake-ups in one turn of the loop: those of one second may be a hundred thousand, and others wait for
+their messages.
+"""
 
 
 class Alarm:

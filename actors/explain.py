@@ -17,7 +17,9 @@ class Explainer:
         self._registry = registry
 
     def explain(self, actor: "SessionActor") -> dict[str, Any]:
-        """A map: `waits_for` (a sentence), `until`, `deadlines` (all that run, earliest first), `attached`, …"""
+        """A map: `waits_for` (a sentence), `until`, `deadlines` (all that run, earliest first), `attached`,
+        …
+        """
         session = actor.session
         deadlines: list[dict[str, Any]] = []
         if session.status is not Status.EXPIRED:
@@ -35,7 +37,9 @@ class Explainer:
                     {"timer": "dialog_timeout", "at": dialog_at, "then": "the AI's memory of the talk lapses"}
                 )
             for name, (when, _) in (session.reminders or {}).items():
-                deadlines.append({"timer": "reminder", "name": name, "at": when, "then": "the reminder fires"})
+                deadlines.append(
+                    {"timer": "reminder", "name": name, "at": when, "then": "the reminder fires"}
+                )
             deadlines.sort(key=lambda each: each["at"])
         expires = session.status is not Status.EXPIRED and session.expires_at != NEVER
         return {

@@ -129,6 +129,14 @@ class SessionHandle:
             self._id = (yield from self._created.__await__()).session_id
         return self
 
+    def result(self, timeout: float | None = None) -> "SessionHandle":
+        """Wait until its creation is committed, at most `timeout` seconds; raises `SessionError` when it
+        was refused.
+        """
+        if self._created is not None:
+            self._id = self._created.result(timeout).session_id
+        return self
+
     def __repr__(self) -> str:
         return f"<SessionHandle {self._id}>"
 
@@ -151,7 +159,9 @@ class SessionHandle:
         author: str = "user",
         author_id: str | None = None,
     ) -> SentMessage:
-        """Store a message: `author` is `user`, `human` or `system`; at least one of text, data, attachments."""
+        """Store a message: `author` is `user`, `human` or `system`; at least one of text, data,
+        attachments.
+        """
         return self._runtime.send_to(
             self.id,
             text,

@@ -269,7 +269,8 @@ class Mailbox:
         return handled
 
     def run_now(self, envelope: Envelope[Any], /) -> bool:
-        """Have the actor handle it at once, on the loop's thread, if nothing waits before it; False otherwise.
+        """Have the actor handle it at once, on the loop's thread, if nothing waits before it; False
+        otherwise.
 
         What arrives while it is handled waits for the actor's next turn, as ever.
         """
@@ -280,12 +281,12 @@ class Mailbox:
         try:
             if not self._begun:
                 self._begun = True
-                actor._begin()
+                actor._begin()  # noqa: SLF001 - its own actor
                 if self.closed:
                     return False
-            actor._process(envelope)
+            actor._process(envelope)  # noqa: SLF001
         except BaseException:  # noqa: BLE001 - one actor's mistake must not end the loop of all
-            actor._contain()
+            actor._contain()  # noqa: SLF001
         finally:
             if self._phase == _OPEN and (self._user or self._system) and self._dispatcher is not None:
                 self._dispatcher.schedule(self)

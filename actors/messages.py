@@ -29,7 +29,9 @@ class Subscriber(Protocol):
     max_attachments: int
 
     def set(self, frame: Any, /) -> None:
-        """Take one event, a msgpack map, after its commit. Called on the loop thread; must not block or raise."""
+        """Take one event, a msgpack map, after its commit. Called on the loop thread; must not block or
+        raise.
+        """
         ...
 
     def set_exception(self, exc_info: Any, /) -> None:

@@ -82,9 +82,7 @@ def same_again(actor: SessionActor, request: SendMessage, answer: Answer) -> Acc
     if session.status is not Status.EXPIRED and request.attach and request.origin is not None:
         actor.attach(request.origin)
     assert request.message_id is not None
-    return Accepted(
-        session.session_id, request.message_id, answer.seq, True, answer.created, answer.reopened
-    )
+    return Accepted(session.session_id, request.message_id, answer.seq, True, answer.created, answer.reopened)
 
 
 def look_up_message(

@@ -44,7 +44,7 @@ class ReaderActor(pykka.ThreadingActor):
             return super().on_receive(message)
         try:
             answer = message.ask(self._reader)
-        except Exception as error:  # noqa: BLE001  # whoever asked must hear it, whatever it is
+        except Exception as error:  # whoever asked must hear it, whatever it is
             if not isinstance(error, StorageError):
                 logger.exception("read failed")
             call, argument = message.failed, error
@@ -104,7 +104,10 @@ class Reads:
         return await future
 
     def load(
-        self, session_id: str, done: Callable[[StoredSession | None], None], failed: Callable[[Exception], None]
+        self,
+        session_id: str,
+        done: Callable[[StoredSession | None], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         """Load one session, together with others that are wanted now; None when there is none of this id."""
         self._wanted[session_id] = _Loaded(done, failed)

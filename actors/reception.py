@@ -36,7 +36,9 @@ class Reception:
         self._first_key = registry.next_key
         self._creating: dict[str, list[CreateSession]] = {}
         self._secret = os.urandom(32)
-        """Makes a creation's resume token again when the creation is asked for again; it dies with the process."""
+        """Makes a creation's resume token again when the creation is asked for again; it dies with the
+        process.
+        """
 
     @property
     def idle(self) -> bool:
@@ -99,7 +101,9 @@ class Reception:
         )
 
     def timeouts(self, channel: str, asked: Mapping[str, float | None] | None) -> dict[str, float | None]:
-        """The timers of a new session: asked for, else its channel's, else the server's; within the maxima."""
+        """The timers of a new session: asked for, else its channel's, else the server's; within the
+        maxima.
+        """
         config = self._registry.shared.config
         defaults = config.channels.get(channel)
         if defaults is None:

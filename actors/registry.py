@@ -148,7 +148,9 @@ class RegistryActor(LoopActor):
             self.dead_letters.add(self.shared.clock.now(), session_id, "mailbox_full", mail.message)
 
     def address_again(self, actor: SessionActor, message: SendMessage) -> Elsewhere:
-        """Route a message anew that came to a session which has ended since it was chosen, or never knew it."""
+        """Route a message anew that came to a session which has ended since it was chosen, or never knew
+        it.
+        """
         message.addressed.unknown_to.add(actor.session.session_id)
         message.verified = False  # here: the session that takes it looks for itself
         self.dispatcher.loop.call_soon(self.routes.send, message.addressed)
@@ -167,7 +169,7 @@ class RegistryActor(LoopActor):
         """
         key = self.next_key
         self.next_key = key + 1
-        self._start(Session(key, session_id), NEVER)
+        self._file(self._start(Session(key, session_id), NEVER))
         for mail in mails:
             self.deliver(session_id, mail)
         self._make_room()
@@ -177,10 +179,12 @@ class RegistryActor(LoopActor):
         actor = SessionActor(session, shared, stored_due)
         self.live[session.session_id] = actor
         actor.launch(self.dispatcher)
-        shared.wheel.file(
-            actor, min(session.due_at, shared.clock.now() + shared.config.passivate_after)
-        )
         return actor
+
+    def _file(self, actor: SessionActor) -> None:
+        """Have the actor woken when it is due, or to see whether it rests."""
+        rest_at = self.shared.clock.now() + self.shared.config.passivate_after
+        self.shared.wheel.file(actor, min(actor.session.due_at, rest_at))
 
     def _load(self, session_id: str) -> None:
         self.shared.reads.load(
@@ -197,7 +201,7 @@ class RegistryActor(LoopActor):
                 lambda: SessionNotFound(f"there is no session {session_id!r}", session_id=session_id),
             )
             return
-        self.activate(stored, restore(stored))
+        self._file(self.activate(stored, restore(stored)))
         for mail in waiting:
             self.deliver(session_id, mail)
         self._make_room()
@@ -235,17 +239,16 @@ class RegistryActor(LoopActor):
             entry.run()
 
     def rested(self, actor: SessionActor) -> None:
-        """After a tick: passivate an actor of which nothing was asked since the last look, else look again later."""
+        """After a tick: passivate an actor of which nothing was asked since the last look, else look again
+        later.
+        """
         if actor.session.status is Status.EXPIRED and actor.batch is not None:
             return  # it leaves after its commit
         touched, actor.touched = actor.touched, False
         if not touched:
             self.passivate(actor)
         else:
-            now = self.shared.clock.now()
-            self.shared.wheel.file(
-                actor, min(actor.session.due_at, now + self.shared.config.passivate_after)
-            )
+            self._file(actor)
 
     # -- stopping ----------------------------------------------------------------------------------
 
@@ -283,9 +286,7 @@ class RegistryActor(LoopActor):
             return
         idle = not actor.touched and actor.batch is None and actor.actor_inbox.empty()
         if not idle or actor.actor_inbox.held or actor.snapshot_seq != session.seq:
-            self.shared.wheel.file(
-                actor, min(session.due_at, self.shared.clock.now() + self.shared.config.passivate_after)
-            )
+            self._file(actor)
             return
         self.unload(actor)
         if session.due_at < self.stored_due:
@@ -310,7 +311,9 @@ class RegistryActor(LoopActor):
         return waiting
 
     def retire_all(self) -> None:
-        """Stop every session actor, newest first; they are saved. Who still waits for one hears that it ends."""
+        """Stop every session actor, newest first; they are saved. Who still waits for one hears that it
+        ends.
+        """
         for actor in reversed(tuple(self.live.values())):
             self.unload(actor)
         for session_id, waiting in self._loading.items():
@@ -364,7 +367,9 @@ class RegistryActor(LoopActor):
     # -- failing -----------------------------------------------------------------------------------
 
     def crashed(self, actor: SessionActor, mail: Envelope[Any], error: Exception, seq: int) -> None:
-        """An actor failed on a request: what it recorded behind `seq` for it is taken back, and it starts anew."""
+        """An actor failed on a request: what it recorded behind `seq` for it is taken back, and it starts
+        anew.
+        """
         session_id = actor.session.session_id
         self._take_back(actor, seq)
         now = self.shared.clock.now()
@@ -431,7 +436,9 @@ class RegistryActor(LoopActor):
             batch.owed.append((Then(load, load), None))
 
     def lost(self, actors: Iterable[SessionActor], _error: StorageError) -> None:
-        """A commit failed: these actors know more than is stored. They go; what waits for them is delivered again."""
+        """A commit failed: these actors know more than is stored. They go; what waits for them is delivered
+        again.
+        """
         now = self.shared.clock.now()
         for actor in actors:
             session_id = actor.session.session_id
@@ -475,7 +482,9 @@ class RegistryActor(LoopActor):
         self._sweep.begin(now)
 
     def bring_up(self, stored: StoredSession, session: Session) -> None:
-        """Start the actor of a stored session and let time pass for it, unless it is in memory, or about to be."""
+        """Start the actor of a stored session and let time pass for it, unless it is in memory, or about to
+        be.
+        """
         session_id = stored.row.session_id
         if session_id not in self.live and session_id not in self._loading:
             self.activate(stored, session).actor_inbox.put_system(TICK)

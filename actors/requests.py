@@ -260,7 +260,9 @@ def on_tag(actor: SessionActor, request: TagSession) -> Tagged:
 
 
 def on_fail(actor: SessionActor, request: FailMessage) -> None:
-    """The history says that a message could not be handled; an expired session's history says nothing more."""
+    """The history says that a message could not be handled; an expired session's history says
+    nothing more.
+    """
     at = actor.pass_time(request.now)
     if actor.session.status is not Status.EXPIRED:
         payload = {"message_id": request.message_id, "code": request.code, "message": request.text}
@@ -311,9 +313,7 @@ def _merge(actor: SessionActor, request: Request, patch: Mapping[str, Any], at: 
         "context_version": actor.session.context_version + 1,
         "by": request.by.as_map(),
     }
-    actor.record(
-        "session:context:updated", payload, at, _activity(actor, "context_update"), request.origin
-    )
+    actor.record("session:context:updated", payload, at, _activity(actor, "context_update"), request.origin)
 
 
 def _reopen(actor: SessionActor, request: Request, at: float, activity: str | None) -> None:

@@ -8,7 +8,7 @@ looked up wait in their order.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sojourn.storage import Reader, StoredSession
 
@@ -139,7 +139,9 @@ class Routes:
             self._routes.pop(key, None)
             for addressed in route.waiting:
                 if addressed.message.reply_to is not None:
-                    failure = StorageFailed(f"the user's sessions could not be read: {error}", retry_after=1.0)
+                    failure = StorageFailed(
+                        f"the user's sessions could not be read: {error}", retry_after=1.0
+                    )
                     addressed.message.reply_to.set_exception((StorageFailed, failure, None))
 
         def read(_error: Exception | None = None) -> None:
@@ -192,7 +194,8 @@ class Routes:
             try:
                 registry.shared.merged({}, message.context)
             except SessionError as error:
-                registry.answer_all((message,), lambda: error)
+                if message.reply_to is not None:
+                    message.reply_to.set_exception((type(error), error, None))
                 return True
         message.created = True
         route.unexpired.insert(0, addressed.session_id)
@@ -200,7 +203,9 @@ class Routes:
         return True
 
     def _hand_over(self, key: Key, route: Route, session_id: str, message: SendMessage) -> None:
-        """Deliver it; what comes behind it waits until the session is in memory, so that it sees what it did."""
+        """Deliver it; what comes behind it waits until the session is in memory, so that it sees what it
+        did.
+        """
         registry = self._registry
         registry.deliver(session_id, message)
         if session_id in registry.live:

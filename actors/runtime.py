@@ -54,7 +54,10 @@ class Runtime:
         if durability is None:
             durability = "memory" if path is None else "full"
         if (path is None) != (durability == "memory"):
-            msg = f"durability {durability!r} does not go with path {path!r}: memory has no file, the others need one"
+            msg = (
+                f"durability {durability!r} does not go with path {path!r}: "
+                "memory has no file, the others need one"
+            )
             raise ValueError(msg)
         self.clock: Clock = SystemClock() if clock is None else clock
         self.config = RuntimeConfig() if config is None else config
@@ -69,7 +72,9 @@ class Runtime:
     # -- entering ----------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        """Start, with a loop in a thread of its own; raises the `StorageError` of a file that cannot be had."""
+        """Start, with a loop in a thread of its own; raises the `StorageError` of a file that cannot be
+        had.
+        """
         loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=loop.run_forever, name="sojourn", daemon=True)
         self._thread.start()
@@ -259,10 +264,17 @@ class Runtime:
         author_id: str | None,
     ) -> SendMessage:
         if author not in AUTHORS:
-            raise InvalidRequest(f"author must be one of {AUTHORS}, got {author!r}", details={"key": "author"})
+            raise InvalidRequest(
+                f"author must be one of {AUTHORS}, got {author!r}", details={"key": "author"}
+            )
         if text is None and data is None and attachments is None:
             raise InvalidRequest("a message needs a text, data or attachments", details={"key": "text"})
-        for name, value in (("text", text), ("data", data), ("attachments", attachments), ("context", context)):
+        for name, value in (
+            ("text", text),
+            ("data", data),
+            ("attachments", attachments),
+            ("context", context),
+        ):
             check_json(value, name)
         return SendMessage(
             by=USER if author == "user" else Caller("agent" if author == "human" else "service", author_id),
@@ -335,7 +347,7 @@ class Runtime:
             if future is not None and self.core.draining:
                 raise Draining("this runtime is going down")
             step()
-        except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits must hear it
+        except Exception as error:  # whatever it is, whoever waits must hear it
             if future is None:
                 raise
             future.set_exception((type(error), error, None))
@@ -360,5 +372,3 @@ class _Viewed:
 
     def set_exception(self, exc_info: Any = None) -> None:
         self._future.set_exception(exc_info)
-
-

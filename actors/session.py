@@ -167,7 +167,9 @@ class SessionActor(LoopActor):
         self.keep(EVENT_TYPES[event], pack(payload), at, flags, cause)
 
     def keep(self, code: int, body: bytes, at: float, flags: int, cause: Subscriber | None) -> None:
-        """Hand the event just folded in to the gathering commit, and have it pushed to the others after that."""
+        """Hand the event just folded in to the gathering commit, and have it pushed to the others after
+        that.
+        """
         session = self.session
         shared = self.shared
         batch = self.batch
@@ -215,9 +217,7 @@ class SessionActor(LoopActor):
             freeze(session), first and first.request_key, first and first.resume_hash
         )
 
-    def _row(
-        self, snapshot: bytes | None, request_key: str | None, token_hash: bytes | None
-    ) -> SessionRow:
+    def _row(self, snapshot: bytes | None, request_key: str | None, token_hash: bytes | None) -> SessionRow:
         session = self.session
         return SessionRow(
             key=session.key,
@@ -271,6 +271,8 @@ class SessionActor(LoopActor):
         self.shared.left(self)
 
     def retire(self) -> None:
-        """Leave memory: nothing is saved here, the registry has seen to that. Refs to it are dead from now on."""
+        """Leave memory: nothing is saved here, the registry has seen to that. Refs to it are dead from now
+        on.
+        """
         self._retire()
         self.actor_inbox.close()

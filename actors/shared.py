@@ -63,7 +63,9 @@ class Shared:
         }
 
     def merged(self, context: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-        """Return `context` with `patch` merged in, or raise the `SessionError` that says why it may not be."""
+        """Return `context` with `patch` merged in, or raise the `SessionError` that says why it may not
+        be.
+        """
         config = self.config
         return merged_within(
             context,

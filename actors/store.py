@@ -35,7 +35,9 @@ class StoreActor(pykka.ThreadingActor):
 
     use_daemon_thread = True
 
-    def __init__(self, journal: Journal, loop: asyncio.AbstractEventLoop, checkpoint: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, loop: asyncio.AbstractEventLoop, checkpoint: Callable[[], None]
+    ) -> None:
         """The journal is used by this thread alone from now on; `checkpoint` asks for one elsewhere."""
         super().__init__()
         self._journal = journal
@@ -51,7 +53,7 @@ class StoreActor(pykka.ThreadingActor):
             self._journal.commit(message.batch)
         except StorageError as failure:
             error = failure
-        except Exception as failure:  # noqa: BLE001  # whatever it is, nothing was stored and everybody must hear it
+        except Exception as failure:  # whatever it is, nothing was stored and everybody must hear it
             logger.exception("commit failed")
             error = WriteFailed(self._journal.path, str(failure))
         try:

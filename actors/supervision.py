@@ -66,7 +66,9 @@ class Supervisor:
         self._records: dict[str, _Record] = {}
         self.restarts = 0
 
-    def failed(self, session_id: str, envelope: Any, error: Exception, now: float) -> tuple[float, InternalError | None]:
+    def failed(
+        self, session_id: str, envelope: Any, error: Exception, now: float
+    ) -> tuple[float, InternalError | None]:
         """Note a failure: the seconds to wait before the restart, and the error if the message is poison."""
         self.restarts += 1
         record = self._records.get(session_id)
@@ -88,7 +90,10 @@ class Supervisor:
         record.envelope = None
         error_id = uuid.uuid4().hex
         logger.error(
-            "session %s: a message failed twice and is set aside, error_id %s", session_id, error_id, exc_info=error
+            "session %s: a message failed twice and is set aside, error_id %s",
+            session_id,
+            error_id,
+            exc_info=error,
         )
         return pause, InternalError(
             f"the handling of this message failed; the server's log has it under {error_id}",

@@ -30,7 +30,9 @@ class _Wait:
 
 
 class VirtualClock:
-    """A clock that moves when it is told to. Give it to one `Runtime`, and advance it on that runtime's loop."""
+    """A clock that moves when it is told to. Give it to one `Runtime`, and advance it on that runtime's
+    loop.
+    """
 
     def __init__(self, start: float = DEFAULT_START) -> None:
         """`start` is the first `now`, seconds since the epoch."""
@@ -42,9 +44,7 @@ class VirtualClock:
     def now(self) -> float:
         return self._now
 
-    def call_at(
-        self, loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[], None]
-    ) -> _Wait:
+    def call_at(self, loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[], None]) -> _Wait:
         del loop  # whoever advances the clock is on it
         wait = _Wait(callback)
         self._count += 1
@@ -52,7 +52,9 @@ class VirtualClock:
         return wait
 
     def drives(self, runtime: Runtime) -> None:
-        """`runtime` lives by this clock: it settles between two wake-ups. The runtime calls it when it starts."""
+        """`runtime` lives by this clock: it settles between two wake-ups. The runtime calls it when it
+        starts.
+        """
         self._runtimes.append(runtime)
 
     async def advance(self, seconds: float) -> None:

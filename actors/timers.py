@@ -63,7 +63,9 @@ class TimingWheel:
             self.changed()
 
     def cancel(self, entry: Wakeable) -> None:
-        """Forget `entry`, and hold on to it no longer (a place in the open bucket is dropped when it is met)."""
+        """Forget `entry`, and hold on to it no longer (a place in the open bucket is dropped when it is
+        met).
+        """
         if entry.wake_at != NEVER:
             bucket = self._buckets.get(int(entry.wake_at * self._per_second))
             if bucket is not None:

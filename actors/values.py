@@ -1,11 +1,14 @@
 """What may stand in a session: JSON's values. The wire checks its frames; this is for programs that embed."""
 
+import sys
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final, cast
 
 from .errors import InvalidRequest
 
+TIMERS: Final = ("session_timeout", "keep_alive", "dialog_timeout", "max_lifetime")
+"""What a session may be given timeouts of."""
 MAX_DEPTH: Final = 60
 """Levels of nesting of one value, so that a frame around it stays below the wire's 64."""
 _LEAST: Final = -(2**63)
@@ -40,6 +43,23 @@ def check_json(value: Any, path: str, levels: int = MAX_DEPTH) -> None:
             check_json(item, f"{path}.{index}", levels - 1)
     else:
         raise _wrong(path, "a value that JSON has", type(value).__name__)
+
+
+def check_timeouts(timeouts: Mapping[str, Any], path: str = "timeouts") -> None:
+    """Raise `InvalidRequest` unless each is a timer's name with its seconds, or None: never."""
+    for name, value in timeouts.items():
+        where = f"{path}.{name}"
+        if name not in TIMERS:
+            raise _wrong(path, f"only {', '.join(TIMERS)}", repr(name))
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _wrong(where, "a finite number of seconds, or None", type(value).__name__)
+        # NaN is in no range; an integer may be longer than any float.
+        if not 0 <= value <= sys.float_info.max or (value == 0 and name != "keep_alive"):
+            expected = "0 seconds or more" if name == "keep_alive" else "seconds above 0"
+            got = repr(value) if abs(value) <= sys.float_info.max else "a number out of range"
+            raise _wrong(where, f"{expected}, finite, or None", got)
 
 
 def _wrong(path: str, expected: str, got: str) -> InvalidRequest:

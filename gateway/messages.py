@@ -73,7 +73,11 @@ def plain_message(body: bytes) -> tuple[int, str, str, str] | None:
         message_id, text = frame["message_id"], frame["text"]
     except (ValueError, TypeError, KeyError, IndexError):
         return None
-    if type(session_id) is type(message_id) is type(text) is str and type(request_id) is int and request_id >= 0:
+    if (
+        type(session_id) is type(message_id) is type(text) is str
+        and type(request_id) is int
+        and request_id >= 0
+    ):
         return request_id, session_id, message_id, text
     return None
 

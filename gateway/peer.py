@@ -55,7 +55,9 @@ class Peer:
         left: Callable[["Peer"], None],
         resume_token: Callable[[str], str | None],
     ) -> None:
-        """`left` is called once, when the connection is over for us; `resume_token` makes a session's token."""
+        """`left` is called once, when the connection is over for us; `resume_token` makes a session's
+        token.
+        """
         self.resume_token = resume_token
         self.transport = transport
         self.max_attachments = max_attachments

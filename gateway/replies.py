@@ -84,7 +84,9 @@ _USUAL_FLAGS: Final = b"".join(
 
 
 class WireMessage(SendMessage):
-    """A `message:send` on its way to its session, and where its answer goes: one object for the hot request."""
+    """A `message:send` on its way to its session, and where its answer goes: one object for the hot
+    request.
+    """
 
     __slots__ = ("_id", "_peer")
 

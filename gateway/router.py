@@ -283,18 +283,14 @@ class Router:
         view = replies.told("session:detached")
         reply = Reply(peer, frame.get("id"), view)
         target = _DetachedAnyway(reply, session_id)
-        self._registry.deliver(
-            session_id, DetachSession(peer.caller, now, peer, False, reply_to=target)
-        )
+        self._registry.deliver(session_id, DetachSession(peer.caller, now, peer, False, reply_to=target))
 
     def _rate(self, peer: Peer, frame: Frame, now: float) -> None:
         request = RateSession(peer.caller, now, peer, False, frame["rating"], frame.get("feedback"))
         self._deliver(peer, frame, request, replies.rated)
 
     def _tag(self, peer: Peer, frame: Frame, now: float) -> None:
-        request = TagSession(
-            peer.caller, now, peer, False, frame.get("add") or (), frame.get("remove") or ()
-        )
+        request = TagSession(peer.caller, now, peer, False, frame.get("add") or (), frame.get("remove") or ())
         self._deliver(peer, frame, request, replies.tagged)
 
     def _why(self, peer: Peer, frame: Frame, now: float) -> None:
@@ -391,5 +387,3 @@ class _DetachedAnyway:
             self._reply.set(Told(self._session_id))
         else:
             self._reply.set_exception(exc_info)
-
-

@@ -21,7 +21,9 @@ from .tcp import TcpConnection
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
-"""Connections that may wait to be accepted. (Measured: with the loop's default of 100, 1,000 quick connects take seconds.)"""
+"""Connections that may wait to be accepted. (Measured: with the loop's default of 100, 1,000 quick connects
+take seconds.)
+"""
 ACCEPT_AT_ONCE: Final = 128
 """Connections accepted in one turn of the loop: a storm of them comes in between the others' messages."""
 
@@ -66,15 +68,16 @@ class Server:
         self._http: HttpServer | None = None
         self._dirty: list[TcpConnection] = []
         self._opening: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        """Set while there is no connection."""
+        self._empty.set()
 
     async def start(self) -> None:
         """Listen on both ports; raises `OSError` when one cannot be had."""
         config = self.config
         self._loop = loop = asyncio.get_running_loop()
         limits = Limits.of(self.runtime.config, config.max_frame_bytes, config.max_reply_bytes)
-        self.router = Router(
-            self.runtime, limits, "tcp", f"sojourn/{__version__}", self.watch_heartbeat
-        )
+        self.router = Router(self.runtime, limits, "tcp", f"sojourn/{__version__}", self.watch_heartbeat)
         self.receive = self.router.receive
         self._wheel = self.runtime.core.shared.wheel
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
@@ -107,6 +110,7 @@ class Server:
             transport, self.runtime.config.max_attachments, self.router.left, self.router.resume_token
         )
         self.connections.add(transport)
+        self._empty.clear()
         if len(self.connections) > self.config.max_connections:
             peer.say_goodbye("too_many_connections", retry_after=1.0)
         elif self.runtime.core.draining:
@@ -116,6 +120,8 @@ class Server:
     def lost(self, connection: TcpConnection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
 
     def flush_soon(self, connection: TcpConnection) -> None:
         """Have what waits on a connection written at the end of this turn, with what comes until then."""
@@ -130,7 +136,9 @@ class Server:
             connection.flush()
 
     def _accept_waiting(self) -> None:
-        """Accept who waits. The loop's own server takes one connection a turn, which under load is 125 a second."""
+        """Accept who waits. The loop's own server takes one connection a turn, which under load is 125 a
+        second.
+        """
         listener = self._listener
         if listener is None:
             return
@@ -195,13 +203,14 @@ class Server:
             await asyncio.wait(self._opening)
         try:
             async with asyncio.timeout(self.config.drain_timeout):
-                while not (core.dispatcher.idle and core.commits.idle and core.reads.idle and self.router.idle):
+                while not (
+                    core.dispatcher.idle and core.commits.idle and core.reads.idle and self.router.idle
+                ):
                     await core.commits.flushed()
                     await asyncio.sleep(0)
                 for connection in tuple(self.connections):
                     connection.peer.say_goodbye("draining", retry_after=1.0)
-                while self.connections:
-                    await asyncio.sleep(0.01)
+                await self._empty.wait()
         except TimeoutError:
             logger.warning("drain: %d connections did not take their goodbye in time", len(self.connections))
             for connection in tuple(self.connections):

@@ -85,9 +85,7 @@ Activities = Annotated[
     AfterValidator(_activities),
     Allowed("a list of " + ", ".join(sorted(ACTIVITIES))),
 ]
-LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning, error")
-]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning, error")]
 
 _SESSION = SessionConfig()
 _RUNTIME = RuntimeConfig()

@@ -192,5 +192,3 @@ class _Lines:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, line)
         except RuntimeError:  # the loop has ended: nobody listens any more
             return
-
-

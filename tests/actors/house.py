@@ -45,16 +45,23 @@ class House:
         self.agent = agent
         self.clock = VirtualClock(START + now)
         self._lives = 0
+        self._running = False
         self.runtime = self._new_runtime()
 
     def __enter__(self) -> Self:
-        self.runtime.__enter__()
+        self._enter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.runtime.__exit__(kind, error, traceback)
+        if self._running:
+            self._running = False
+            self.runtime.__exit__(kind, error, traceback)
+
+    def _enter(self) -> None:
+        self.runtime.__enter__()
+        self._running = True
 
     def _new_runtime(self) -> Runtime:
         return Runtime(
@@ -75,7 +82,8 @@ class House:
         self.runtime.run(self.clock.advance(seconds), PATIENCE)
 
     def settle(self) -> None:
-        self.runtime.run(self.clock.settle(), PATIENCE)
+        if self._running:
+            self.runtime.run(self.clock.settle(), PATIENCE)
 
     def on_loop(self, step: Callable[[], Any]) -> Any:
         """Take a step on the loop thread, where the inside of a runtime may be touched."""
@@ -86,13 +94,13 @@ class House:
         return self.runtime.run(take(), PATIENCE)
 
     def stop(self) -> None:
-        self.runtime.__exit__(None, None, None)
+        self.__exit__(None, None, None)
 
     def start(self, after: float = 0.0) -> None:
         """A new runtime on the same file, `after` seconds later."""
         self.clock.set(self.clock.now() + after)
         self.runtime = self._new_runtime()
-        self.runtime.__enter__()
+        self._enter()
 
     def restart(self, after: float = 0.0) -> None:
         self.stop()
@@ -120,9 +128,7 @@ class House:
 
     def create(self, **options: Any) -> SessionHandle:
         """A session that is stored; `user` is Ada unless told otherwise."""
-        session = self.runtime.create(**{"user": ADA, **options})
-        session.get().result(PATIENCE)
-        return session
+        return self.runtime.create(**{"user": ADA, **options}).result(PATIENCE)
 
     def again(self, session: SessionHandle) -> SessionHandle:
         """The same session, after a restart."""
@@ -148,7 +154,9 @@ class House:
         assert self.live(session) is None
 
     def journal(self) -> list[tuple[str, int, str, float]]:
-        """(session_id, seq, type, seconds after START) of every event in the file, in the order of commits."""
+        """(session_id, seq, type, seconds after START) of every event in the file, in the order of
+        commits.
+        """
         assert self.path is not None
         with closing(sqlite3.connect(self.path)) as connection:
             rows = connection.execute(

@@ -144,6 +144,13 @@ def test_a_second_close_changes_nothing() -> None:
     assert life.session.expires_at == DEADLINE
 
 
+def test_a_message_that_a_closed_session_takes_into_its_history_moves_no_deadline() -> None:
+    """As a broadcast does, which reopens nothing."""
+    life = closed(session_timeout=600, keep_alive=60)
+    life.record("message:received", START + 30, author="system")
+    assert (life.session.expires_at, life.session.expires_why) == (DEADLINE, On.KEEP_ALIVE)
+
+
 # -- activity ------------------------------------------------------------------------------------------
 
 

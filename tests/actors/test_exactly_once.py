@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.actors import SessionConfig, SessionHandle, reading, snapshots, state as state_module
+from sojourn.actors import SessionConfig, SessionHandle, reading, snapshots
+from sojourn.actors import state as state_module
 from sojourn.actors.errors import SessionExpired
 from sojourn.actors.messages import Accepted
 from tests.actors.house import ADA, PATIENCE, START, House, config, history, say, state, texts, told
@@ -148,9 +149,7 @@ def test_an_id_that_only_looks_known_to_an_expired_session_makes_a_new_one(
 
 
 @pytest.mark.parametrize("between", ["nothing", "passivate", "restart", "kill"])
-def test_ids_of_one_hash_are_told_apart(
-    path: Path, monkeypatch: pytest.MonkeyPatch, between: str
-) -> None:
+def test_ids_of_one_hash_are_told_apart(path: Path, monkeypatch: pytest.MonkeyPatch, between: str) -> None:
     collide(monkeypatch)
     with House(path, config=config(session=SHORT)) as house:
         session = house.create()
@@ -206,7 +205,9 @@ def test_a_message_and_its_twin_stay_one_over_a_restart_and_an_expiry(path: Path
         session = house.runtime.session(sent[0].session_id)
         assert texts(session) == [f"m{n}" for n in range(12)]
         house.kill(after=200)
-        assert [house.send("x", message_id=each.message_id) for each in sent] == [again(each) for each in sent]
+        assert [house.send("x", message_id=each.message_id) for each in sent] == [
+            again(each) for each in sent
+        ]
         house.advance(0)
         assert told(house.again(session))[-1] == ("session:expired", 103.0)
         assert state(house.again(session))["expired_at"] == START + 103

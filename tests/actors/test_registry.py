@@ -98,7 +98,9 @@ def test_a_proxy_reads_what_the_actor_knows() -> None:
 
 @pytest.mark.parametrize("how", ["stop", "stop at once behind a message", "a failing tell"])
 def test_a_session_outlives_its_actor(path: Path, how: str) -> None:
-    """Stopped or failed through its reference, the actor is gone; the session is there for the next who asks."""
+    """Stopped or failed through its reference, the actor is gone; the session is there for the next who
+    asks.
+    """
     with House(path, config=config(session=SHORT)) as house:
         session = house.create()
         say(session, "one")

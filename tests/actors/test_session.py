@@ -1,9 +1,12 @@
-"""A session over time: it expires at its instant and once, whether or not anything was in memory or running."""
+"""A session over time: it expires at its instant and once, whether or not anything was in memory or
+running.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from math import nextafter
 from pathlib import Path
 from typing import Any
@@ -77,9 +80,7 @@ def test_a_message_moves_the_deadline_and_one_at_the_deadline_is_too_late() -> N
         assert texts(session) == ["hello"]
 
 
-@pytest.mark.parametrize(
-    ("author", "expires"), [("user", 150.0), ("human", 100.0), ("system", 100.0)]
-)
+@pytest.mark.parametrize(("author", "expires"), [("user", 150.0), ("human", 100.0), ("system", 100.0)])
 def test_only_the_users_own_message_is_activity(author: str, expires: float) -> None:
     with House(config=config(session=SHORT)) as house:
         session = house.create()
@@ -233,8 +234,6 @@ def test_what_is_asked_keeps_a_session_in_memory() -> None:
 
 
 def test_an_actor_that_left_memory_is_really_gone() -> None:
-    import weakref
-
     with House(config=RuntimeConfig(passivate_after=30.0)) as house:
         session = house.create(timeouts={"session_timeout": 1e6})
         actor = house.live(session)
@@ -264,9 +263,7 @@ def test_at_most_max_live_sessions_are_in_memory_and_the_busy_ones_stay() -> Non
 def test_a_passivated_sessions_deadline_fires_on_time(path: Path) -> None:
     with House(path, config=config(session=SHORT)) as house:
         seen: list[tuple[str, str, float]] = []
-        house.runtime.subscribe(
-            lambda event: seen.append((event["session_id"], event["type"], house.now))
-        )
+        house.runtime.subscribe(lambda event: seen.append((event["session_id"], event["type"], house.now)))
         first = house.create(timeouts={"session_timeout": 60})
         second = house.create()
         house.advance(10)
@@ -374,7 +371,17 @@ def test_what_fell_due_while_down_expires_in_the_order_of_the_deadlines(path: Pa
         getattr(house, end)(after=1000.0)
         house.advance(0)
         expired = [row for row in house.journal() if row[2] == "session:expired"]
-        assert [at for _, _, _, at in expired] == [101.0, 102.0, 103.0, 104.0, 105.0, 105.5, 106.0, 107.0, 108.0]
+        assert [at for _, _, _, at in expired] == [
+            101.0,
+            102.0,
+            103.0,
+            104.0,
+            105.0,
+            105.5,
+            106.0,
+            107.0,
+            108.0,
+        ]
         assert expired[5][0] == early.id
 
 

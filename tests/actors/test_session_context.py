@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,6 @@ def test_a_hundred_writers_that_compare_and_set_lose_no_increment() -> None:
                 return
 
         async def all_of_them() -> None:
-            import asyncio
-
             await asyncio.gather(*(increment() for _ in range(20)))
 
         house.runtime.run(all_of_them(), PATIENCE)
@@ -121,7 +120,7 @@ def test_what_may_not_stand_in_a_context_is_refused_and_changes_nothing(
             elif way == "first message":
                 house.send("x", user={"user_id": "bob"}, context=patch)
             else:
-                house.runtime.create(user=ADA, context=patch).get().result(PATIENCE)
+                house.runtime.create(user=ADA, context=patch).result(PATIENCE)
         house.settle()
         assert (state(session), history(session)) == before
         assert house.send("y", user={"user_id": "bob"}).created

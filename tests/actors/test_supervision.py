@@ -388,7 +388,7 @@ def test_a_runtime_that_stops_while_a_restart_waits_answers_everybody(path: Path
         with pytest.raises(Exception, match="going down"):
             waiting.result(PATIENCE)
         for each in sent:
-            with pytest.raises(Exception, match="failed|going down"):
+            with pytest.raises(Exception, match=r"failed|going down"):
                 each.result(PATIENCE)
         assert texts(house.again(session)) == []
 

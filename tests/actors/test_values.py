@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from sojourn.actors.errors import InvalidRequest
 from sojourn.actors.packing import pack, unpack
-from sojourn.actors.values import MAX_DEPTH, check_json
+from sojourn.actors.values import MAX_DEPTH, TIMERS, check_json, check_timeouts
 
 
 class Rank(IntEnum):
@@ -137,3 +138,37 @@ def test_what_is_taken_comes_back_from_the_store_as_it_was(value: Any) -> None:
     except InvalidRequest:
         return
     assert unpack(pack(value)) == value
+
+
+# -- timeouts ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TIMERS)
+@pytest.mark.parametrize("value", [None, 1, 0.001, 1e300])
+def test_a_timer_takes_seconds_or_never(name: str, value: float | None) -> None:
+    check_timeouts({name: value})
+
+
+def test_the_grace_period_alone_may_be_nothing() -> None:
+    check_timeouts({"keep_alive": 0})
+    for name in set(TIMERS) - {"keep_alive"}:
+        with pytest.raises(InvalidRequest, match=f"timeouts.{name}: expected seconds above 0"):
+            check_timeouts({name: 0})
+
+
+@pytest.mark.parametrize("name", TIMERS)
+@pytest.mark.parametrize(
+    "value",
+    [-1, -0.001, math.nan, math.inf, "60", True, [], pytest.param(10**5000, id="more than a float holds")],
+)
+def test_a_timeout_that_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        check_timeouts({"session_timeout": 60, name: value})
+    assert raised.value.details is not None
+    assert raised.value.details["key"] == f"timeouts.{name}"
+
+
+def test_a_timer_that_does_not_exist_is_refused_beside_those_that_do() -> None:
+    with pytest.raises(InvalidRequest, match="'keep_alife'") as raised:
+        check_timeouts({"keep_alife": 60})
+    assert all(name in raised.value.message for name in TIMERS)

@@ -141,9 +141,7 @@ def test_replay_over_tcp_stores_every_message_once_and_in_order(
         messages = sum(len(conversation.lines) for conversation in few)
 
         def run() -> dict[str, Any]:
-            summary = replay(
-                few, host=host, port=port, connections=7, outstanding=3, on_progress=seen.append
-            )
+            summary = replay(few, host=host, port=port, connections=7, outstanding=3, on_progress=seen.append)
             return asyncio.run(summary).as_map()
 
         first = run()
