@@ -281,12 +281,12 @@ class Mailbox:
         try:
             if not self._begun:
                 self._begun = True
-                actor._begin()  # noqa: SLF001 - its own actor
+                actor._begin()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # its own actor
                 if self.closed:
                     return False
-            actor._process(envelope)  # noqa: SLF001
+            actor._process(envelope)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         except BaseException:  # noqa: BLE001 - one actor's mistake must not end the loop of all
-            actor._contain()  # noqa: SLF001
+            actor._contain()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         finally:
             if self._phase == _OPEN and (self._user or self._system) and self._dispatcher is not None:
                 self._dispatcher.schedule(self)

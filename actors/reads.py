@@ -152,13 +152,19 @@ class Reads:
             self._loading = False
             self._load_next()
             for session_id, loaded in page.items():
-                loaded(found.get(session_id))
+                try:
+                    loaded(found.get(session_id))
+                except Exception:
+                    logger.exception("session %s was loaded in vain", session_id)
 
         def failed(error: Exception) -> None:
             self._loading = False
             self._load_next()
-            for loaded in page.values():
-                loaded.failed(error)
+            for session_id, loaded in page.items():
+                try:
+                    loaded.failed(error)
+                except Exception:
+                    logger.exception("session %s was not loaded, and nobody could be told", session_id)
 
         self.ask(lambda reader: reader.load(ids), done, failed)
 

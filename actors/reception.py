@@ -6,11 +6,11 @@ Both doors come through here, the gateway's router and the embedding `Runtime`. 
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sojourn.storage import Reader, SessionRow
+from sojourn.storage import Reader, SessionRow, StoredSession
 
 from .errors import InvalidRequest, SessionError, StorageFailed, TooManyAttachments
 from .events import session_map
@@ -247,12 +247,14 @@ class Reception:
                     events += erased.events
 
 
-def _page_of(filters: Mapping[str, str], limit: int, before_key: int | None) -> Any:
+def _page_of(
+    filters: Mapping[str, str], limit: int, before_key: int | None
+) -> Callable[[Reader], list[SessionRow]]:
     def ask(reader: Reader) -> list[SessionRow]:
         return reader.page(**filters, before_key=before_key, limit=limit)
 
     return ask
 
 
-def _load_of(session_ids: list[str]) -> Any:
+def _load_of(session_ids: list[str]) -> Callable[[Reader], dict[str, StoredSession]]:
     return lambda reader: reader.load(session_ids)

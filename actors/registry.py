@@ -194,14 +194,20 @@ class RegistryActor(LoopActor):
         )
 
     def _loaded(self, session_id: str, stored: StoredSession | None) -> None:
-        waiting = self._loading.pop(session_id, [])
         if stored is None:
             self.answer_all(
-                waiting,
+                self._loading.pop(session_id, []),
                 lambda: SessionNotFound(f"there is no session {session_id!r}", session_id=session_id),
             )
             return
-        self._file(self.activate(stored, restore(stored)))
+        try:
+            session = restore(stored)
+        except Exception as error:
+            logger.exception("session %s cannot be restored", session_id)
+            self._not_loaded(session_id, error)
+            return
+        waiting = self._loading.pop(session_id, [])
+        self._file(self.activate(stored, session))
         for mail in waiting:
             self.deliver(session_id, mail)
         self._make_room()
@@ -300,6 +306,7 @@ class RegistryActor(LoopActor):
         self._leaving.discard(session.session_id)
         self.shared.wheel.cancel(actor)
         self.routes.forget(session)
+        self._sweep.left(session.session_id)
         actor.wake_at = GONE
         waiting: list[Envelope[Any]] = []
         inbox = actor.actor_inbox

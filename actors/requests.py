@@ -6,7 +6,7 @@ anything, and returns the answer, or `WAITING` when the answer needs a read.
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sojourn.storage import EVENT_TYPES
 
@@ -51,7 +51,7 @@ from .session import Elsewhere, SessionActor, Waiting
 from .state import ACTIVITY, CREATED, REOPENED, SERVER_MADE
 
 MESSAGE: Final = EVENT_TYPES["message:received"]
-_new_tuple: Any = tuple.__new__
+_new_tuple = cast("Callable[[type[Accepted], tuple[object, ...]], Accepted]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 def on_tick(actor: SessionActor, _tick: Tick) -> None:
@@ -149,10 +149,9 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
     if agent is not None and author == "user" and session.handling is Handling.AI:
         agent.answer_after_commit(actor, request, message_id)
     # `Accepted(…)` without the function call that a named tuple's constructor is.
-    accepted: Accepted = _new_tuple(
+    return _new_tuple(
         Accepted, (session.session_id, message_id, session.seq, False, created, flags & REOPENED != 0)
     )
-    return accepted
 
 
 def _pack_whole_message(request: SendMessage, message_id: str) -> bytes:

@@ -7,6 +7,7 @@ known as they were read, so that to choose one of them needs room for none. Mess
 looked up wait in their order.
 """
 
+import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from .state import Session
 
 if TYPE_CHECKING:
     from .registry import RegistryActor
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 
@@ -123,26 +126,25 @@ class Routes:
                 self._look_up(key, route)
                 return
             ids, expired_id, stored = answer
-            unexpired = [each for each in ids if each in stored]  # erased between the two reads
+            try:
+                sessions = {each: restore(stored[each]) for each in stored}
+            except Exception as error:
+                logger.exception("the sessions of user %s cannot be restored", key[0])
+                self._refuse(key, route, error)
+                return
+            unexpired = [each for each in ids if each in sessions]  # erased between the two reads
             live = self._registry.live
             # Created while it was looked up: newer than what was read, which may hold them already.
             newer = [each for each in route.unexpired if each in live and each not in unexpired]
             route.unexpired = newer + unexpired
-            route.stored = {each: restore(stored[each]) for each in unexpired if each not in live}
-            expired = None if expired_id is None else stored.get(expired_id)
-            route.expired = None if expired is None else restore(expired)
+            route.stored = {each: sessions[each] for each in unexpired if each not in live}
+            route.expired = None if expired_id is None else sessions.get(expired_id)
             route.blocked = False
             self._drain(key, route)
 
         def failed(error: Exception) -> None:
             self._looking_up -= 1
-            self._routes.pop(key, None)
-            for addressed in route.waiting:
-                if addressed.message.reply_to is not None:
-                    failure = StorageFailed(
-                        f"the user's sessions could not be read: {error}", retry_after=1.0
-                    )
-                    addressed.message.reply_to.set_exception((StorageFailed, failure, None))
+            self._refuse(key, route, error)
 
         def read(_error: Exception | None = None) -> None:
             nonlocal left
@@ -154,6 +156,14 @@ class Routes:
             read()
         else:
             batch.owed.append((Then(read, read), None))
+
+    def _refuse(self, key: Key, route: Route, error: Exception) -> None:
+        """Tell all who wait for the lookup that it failed; the next message looks up anew."""
+        self._routes.pop(key, None)
+        self._registry.answer_all(
+            (each.message for each in route.waiting),
+            lambda: StorageFailed(f"the user's sessions could not be read: {error}", retry_after=1.0),
+        )
 
     def _drain(self, key: Key, route: Route) -> None:
         """Deliver what waits, in order, until something must be read to know more."""

@@ -89,7 +89,7 @@ class SessionActor(LoopActor):
     def _process(self, envelope: Any) -> None:
         """Handle one envelope; the answer, or the refusal, waits for the commit of what it speaks of."""
         shared = self.shared
-        handler = shared.handlers.get(type(envelope))
+        handler = shared.handlers.get(type(envelope))  # pyright: ignore[reportUnknownArgumentType]  # any message may come
         if handler is None:
             message = envelope.message
             if type(message) not in shared.handlers:
@@ -172,9 +172,9 @@ class SessionActor(LoopActor):
         """
         session = self.session
         shared = self.shared
-        batch = self.batch
-        if batch is not shared.commits.gathering:
-            batch = self.join()
+        batch = shared.commits.gathering
+        if self.batch is not batch:
+            self.join()
         row: EventRow = (session.key, session.seq, at, code, flags, body)
         batch.events.append(row)
         others = shared.audience.others(session.session_id, cause)
@@ -190,15 +190,17 @@ class SessionActor(LoopActor):
     def join(self) -> "Gathering":
         """Take part in the batch that gathers now."""
         commits = self.shared.commits
-        batch = self.batch = commits.gathering
-        batch.actors.append(self)
-        commits.arm()
+        batch = commits.gathering
+        if self.batch is not batch:
+            self.batch = batch
+            batch.actors.append(self)
+            commits.arm()
         return batch
 
     def put_first_row(self, request_key: str | None, token_hash: bytes) -> None:
         """Have the new session's row made with the same commit as its first event."""
         session = self.session
-        batch = self.join() if self.batch is not self.shared.commits.gathering else self.batch
+        batch = self.join()
         batch.deadlines.pop(session.key, None)
         self.stored_due = session.due_at
         batch.rows[session.key] = self._row(None, request_key, token_hash)
@@ -206,7 +208,7 @@ class SessionActor(LoopActor):
     def snapshot(self) -> None:
         """Have the session's row rewritten with the same commit: state, deadline and snapshot."""
         session = self.session
-        batch = self.join() if self.batch is not self.shared.commits.gathering else self.batch
+        batch = self.join()
         self.snapshot_seq = session.seq
         self.stored_due = session.due_at
         batch.deadlines.pop(session.key, None)
@@ -266,7 +268,7 @@ class SessionActor(LoopActor):
         """Somebody stopped it by its reference."""
         self.shared.left(self)
 
-    def on_failure(self, *_reason: object) -> None:
+    def on_failure(self, *_reason: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # the reason is logged
         """What came through its reference in Pykka's own way (a proxy's call) failed."""
         self.shared.left(self)
 

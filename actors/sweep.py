@@ -50,6 +50,12 @@ class Sweep:
         self._ending = False
         self._behind: list[Deadline] = []
         """Heap of sessions met before their turn, with their true deadline."""
+        self._left: set[str] = set()
+
+    def left(self, session_id: str) -> None:
+        """A session left memory, saved: what was read of it before that is old."""
+        if self.under_way:
+            self._left.add(session_id)
 
     def begin(self, now: float) -> None:
         """Activate and tick what falls due at `now`, in the order of the deadlines; nothing if that is
@@ -59,6 +65,7 @@ class Sweep:
             self.under_way = True
             self._now = now
             self._behind = []
+            self._left = set()
             self._fetched = None
             self._uncommitted = 0
             self._ticking = False
@@ -96,6 +103,7 @@ class Sweep:
         last = len(rows) < SWEEP_PAGE
         until = self._now if last else rows[-1][0]
         turn: list[str] = []
+        until_turn = until
         while self._behind and self._behind[0][0] <= until and len(turn) < SWEEP_PAGE:
             until_turn, _, session_id = heapq.heappop(self._behind)
             turn.append(session_id)
@@ -125,9 +133,13 @@ class Sweep:
         registry = self._registry
         turn: list[tuple[StoredSession, Session]] = []
         for session_id, stored in found.items():
-            if session_id in registry.live:
+            if session_id in registry.live or session_id in self._left:
                 continue
-            session = restore(stored)
+            try:
+                session = restore(stored)
+            except Exception:
+                logger.exception("session %s cannot be restored", session_id)
+                continue
             if until < session.due_at <= self._now:
                 heapq.heappush(self._behind, (session.due_at, session.key, session_id))
             else:

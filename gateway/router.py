@@ -328,14 +328,14 @@ class Router:
             )
             sessions: list[Frame] = []
             room = self._page_bytes
+            behind, last_key = next_key, 0
             for key, view in found:
                 room -= len(pack(view))
                 if room < 0 and sessions:
+                    behind = last_key
                     break
                 sessions.append(view)
-                behind: int | None = key
-            else:
-                behind = next_key
+                last_key = key
             answer = {"sessions": sessions, "cursor": None if behind is None else str(behind)}
             self._core.reply_when_settled(reply, answer)
 

@@ -114,7 +114,10 @@ class TcpConnection(asyncio.Protocol):
         if transport is None:
             outgoing.clear()
             return
-        if outgoing:
+        if len(outgoing) == 1:
+            body = outgoing.pop()
+            transport.write(_prefix(len(body)) + body)
+        elif outgoing:
             parts: list[bytes] = []
             for body in outgoing:
                 parts.append(_prefix(len(body)))

@@ -4,8 +4,13 @@ running.
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import subprocess
 import sys
+import weakref
+from collections.abc import Callable
+from contextlib import closing
 import weakref
 from math import nextafter
 from pathlib import Path
@@ -14,7 +19,7 @@ from typing import Any
 import pytest
 
 from sojourn.actors import RuntimeConfig, SessionConfig, SessionHandle
-from sojourn.actors.errors import IllegalState, SessionClosed, SessionExpired, SessionNotFound
+from sojourn.actors.errors import IllegalState, SessionClosed, SessionExpired, SessionNotFound, StorageFailed
 from tests.actors.house import ADA, PATIENCE, START, House, config, history, say, state, texts, told
 
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)
@@ -400,6 +405,82 @@ def test_a_runtime_is_ready_at_once_and_whoever_asks_sees_expired_what_fell_due(
         house.advance(0)
         for session in due:
             assert told(house.again(session)) == [("session:created", 0.0), ("session:expired", 100.0)]
+
+
+def test_what_is_asked_for_while_it_is_brought_up_expires_once(path: Path) -> None:
+    with House(path, config=config(session=SHORT)) as house:
+        due = [house.create() for _ in range(700)]
+        house.stop()
+        house.start(after=500)
+
+        async def ask_all() -> None:
+            sweeping = asyncio.ensure_future(house.clock.advance(0))
+            for start in range(0, len(due), 40):
+                asked = [house.again(session).get() for session in due[start : start + 40]]
+                for each in asked:
+                    assert (await each)["expired_at"] == START + 100
+            await sweeping
+
+        house.runtime.run(ask_all(), PATIENCE)
+        house.settle()
+        rows = house.journal()
+        assert len(rows) == 2 * len(due)
+        assert len(set(rows)) == len(rows)
+
+
+def test_what_was_read_before_a_session_expired_and_left_memory_is_not_believed(path: Path) -> None:
+    """The sweep read its page; before it comes to it, somebody asks for a session of that page."""
+    with House(path, config=config(session=SHORT)) as house:
+        session = house.create()
+        house.stop()
+        house.start(after=500)
+        reads = house.runtime.core.reads
+        ask = reads.ask
+        held: list[Callable[[], None]] = []
+
+        def hold(question: Any, done: Any, failed: Any) -> None:
+            ask(question, lambda answer: held.append(lambda: done(answer)), failed)
+
+        async def sweep() -> None:
+            reads.ask = hold  # type: ignore[method-assign]
+            house.registry.sweep(house.clock.now())
+            while not held:
+                await asyncio.sleep(0)
+            del reads.ask
+            assert (await house.again(session).get())["status"] == "expired"
+            while session.id in house.registry.live:
+                await asyncio.sleep(0)
+            held.pop()()
+
+        house.runtime.run(sweep(), PATIENCE)
+        house.settle()
+        assert [seq for _, seq, _, _ in house.journal()] == [1, 2]
+
+
+def test_a_session_that_cannot_be_restored_harms_no_other(path: Path) -> None:
+    with House(path, config=config(session=SHORT)) as house:
+        bad, good = house.create(), house.create()
+        bobs = house.create(user={"user_id": "bob"})
+        house.stop()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE sessions SET snapshot = x'c1' WHERE session_id = ?", (bad.id,))
+            connection.commit()
+        house.start()
+
+        async def ask_all() -> None:
+            asked = [house.again(each).get() for each in (bobs, bad, good)]
+            assert (await asked[0])["status"] == "active"
+            with pytest.raises(StorageFailed, match=bad.id):
+                await asked[1]
+            assert (await asked[2])["status"] == "active"
+
+        house.runtime.run(ask_all(), PATIENCE)
+        with pytest.raises(StorageFailed):
+            house.send()
+        assert house.send(user={"user_id": "bob"}).session_id == bobs.id
+        house.restart(after=100)
+        house.advance(10)
+        assert [told(house.again(each))[-1] for each in (good, bobs)] == [("session:expired", 100.0)] * 2
 
 
 def test_a_deadline_that_falls_due_while_down_and_one_after_fire_each_at_its_time(path: Path) -> None:
