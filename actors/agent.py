@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .commits import Then
-from .errors import InternalError
+from .errors import InternalError, InvalidRequest
 from .messages import Caller, FailMessage, SendMessage
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class AgentRunner:
         self._pool = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="sojourn-agent")
         self._waiting: dict[str, deque[Turn]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
+        self.unanswered: Callable[[Turn, Exception], None] = _nobody_waits
+        """Called when a turn has ended, with the reason why there is no answer if none was stored."""
 
     @property
     def idle(self) -> bool:
@@ -80,6 +83,7 @@ class AgentRunner:
 
     def stop(self) -> None:
         """Give up what runs; nothing of it is stored."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -112,17 +116,21 @@ class AgentRunner:
                 answer = await self._loop.run_in_executor(self._pool, self._agent, turn)
                 text = await answer if inspect.isawaitable(answer) else answer
             if text is None:
+                self.unanswered(turn, InvalidRequest("the agent had nothing to say to this message"))
                 return
             if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user code may return anything
                 msg = f"the agent returned {type(text).__name__}, not a text or None"
                 raise TypeError(msg)
-        except Exception as error:  # user code: whatever it raises, the session goes on
+            text.encode()
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # User code: whatever it raises, the session goes on. Only our own stop cancels a turn.
+            if self._stopped:
+                raise
             logger.warning("the agent failed on a message of session %s", turn.session_id, exc_info=error)
             failure = InternalError(f"the agent failed: {type(error).__name__}")
-            self._registry.deliver(
-                turn.session_id,
-                FailMessage(now(), turn.message_id, failure.code, failure.message),
-            )
+            failed = FailMessage(now(), turn.message_id, failure.code, failure.message)
+            failed.reply_to = _Outcome(self, turn, failure)
+            self._registry.deliver(turn.session_id, failed)
             return
         message = SendMessage(
             by=AI,
@@ -137,5 +145,27 @@ class AgentRunner:
             data=None,
             context=None,
             in_reply_to=turn.message_id,
+            reply_to=_Outcome(self, turn, InternalError("the answer was not stored")),
         )
         self._registry.deliver(turn.session_id, message)
+
+
+class _Outcome:
+    """Hears whether what a turn came to is stored."""
+
+    __slots__ = ("_error", "_runner", "_turn")
+
+    def __init__(self, runner: AgentRunner, turn: Turn, error: Exception) -> None:
+        self._runner = runner
+        self._turn = turn
+        self._error = error
+
+    def set(self, _value: Any = None) -> None:
+        self._runner.unanswered(self._turn, self._error)  # whoever had an answer no longer waits for one
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        self._runner.unanswered(self._turn, exc_info[1])
+
+
+def _nobody_waits(_turn: Turn, _error: Exception) -> None:
+    return

@@ -28,7 +28,7 @@ from .messages import (
     UpdateContext,
 )
 from .packing import unpack
-from .values import check_json
+from .values import check_map, check_rating, check_text
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -185,11 +185,12 @@ class SessionHandle:
         self, patch: dict[str, Any], expected_version: int | None = None
     ) -> LoopFuture[ContextUpdated]:
         """Merge a JSON Merge Patch (None deletes), if the context is still at `expected_version`."""
-        check_json(patch, "context")
+        check_map(patch, "context")
         return self._ask(UpdateContext(*self._request(), patch, expected_version))
 
     def close(self, reason: str | None = None) -> LoopFuture[Closed]:
         """Close it; until its grace period ends it can be reopened."""
+        check_text(reason, "reason")
         return self._ask(CloseSession(*self._request(), reason))
 
     def reopen(self) -> LoopFuture[Reopened]:
@@ -198,10 +199,14 @@ class SessionHandle:
 
     def rate(self, rating: int, feedback: str | None = None) -> LoopFuture[Rated]:
         """The user's rating, 1 to 5."""
+        check_rating(rating)
+        check_text(feedback, "feedback")
         return self._ask(RateSession(*self._request(USER), rating, feedback))
 
     def tag(self, add: Sequence[str] = (), remove: Sequence[str] = ()) -> LoopFuture[Tagged]:
         """Add and remove tags."""
+        for index, tag in enumerate((*add, *remove)):
+            check_text(tag, f"tags.{index}")
         return self._ask(TagSession(*self._request(), add, remove))
 
     def erase(self) -> LoopFuture[Erased]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from sojourn.storage import Durability
 
-from .agent import Agent
+from .agent import Agent, Turn
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig
 from .core import Core
@@ -20,7 +20,7 @@ from .errors import Draining, InternalError, InvalidRequest
 from .futures import LoopFuture
 from .handles import SERVICE, USER, Event, Message, SentMessage, SessionHandle, Subscription
 from .messages import Accepted, Caller, Request, SendMessage
-from .values import check_json
+from .values import check_json, check_list, check_map, check_text, check_timeouts, check_user
 
 T = TypeVar("T")
 
@@ -109,6 +109,8 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
         self.core.start()
+        if self.core.agent is not None:
+            self.core.agent.unanswered = self._on_silence
         if isinstance(self.clock, Driving):
             self.clock.drives(self)
 
@@ -147,8 +149,14 @@ class Runtime:
         With a `request_key` that was used before, it is the session that was made then. `timeouts` may hold
         `session_timeout`, `keep_alive`, `max_lifetime` and `dialog_timeout`, seconds or None (never).
         """
-        for name, value in (("user", user), ("context", context), ("metadata", metadata)):
-            check_json(value, name)
+        check_user(user)
+        check_map(context, "context")
+        check_map(metadata, "metadata")
+        check_text(channel, "channel")
+        check_timeouts(timeouts or {})
+        for index, tag in enumerate(tags):
+            check_text(tag, f"tags.{index}")
+        check_text(request_key, "request_key")
         reception = self.core.reception
         now = self.clock.now()
         session_id = reception.new_id(now)
@@ -193,9 +201,10 @@ class Runtime:
         author_id: str | None = None,
     ) -> SentMessage:
         """A message to the user's newest unexpired session of that channel, or to a new one."""
-        if not isinstance(user.get("user_id"), str) or not user["user_id"]:
-            raise InvalidRequest("user.user_id must be a text", details={"key": "user.user_id"})
-        check_json(user, "user")
+        check_user(user)
+        if "user_id" not in user:
+            raise InvalidRequest("user.user_id is missing", details={"key": "user.user_id"})
+        check_text(channel, "channel")
         message = self._message(text, message_id, data, attachments, context, author, author_id)
         reception = self.core.reception
         accepted: LoopFuture[Any] = LoopFuture()
@@ -208,7 +217,7 @@ class Runtime:
             )
             reception.send_to_user(session_id, creation, message)
 
-        return self._sent(deliver, accepted)
+        return self._sent(deliver, accepted, by_user=author == "user")
 
     def send_to(
         self,
@@ -226,7 +235,9 @@ class Runtime:
         message = self._message(text, message_id, data, attachments, context, author, author_id)
         accepted: LoopFuture[Any] = LoopFuture()
         message.reply_to = accepted
-        return self._sent(lambda: self.core.registry.deliver(session_id, message), accepted)
+        return self._sent(
+            lambda: self.core.registry.deliver(session_id, message), accepted, by_user=author == "user"
+        )
 
     def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
         """Have `callback` called with each event of every session from now on."""
@@ -269,13 +280,12 @@ class Runtime:
             )
         if text is None and data is None and attachments is None:
             raise InvalidRequest("a message needs a text, data or attachments", details={"key": "text"})
-        for name, value in (
-            ("text", text),
-            ("data", data),
-            ("attachments", attachments),
-            ("context", context),
-        ):
-            check_json(value, name)
+        check_text(text, "text")
+        check_text(message_id, "message_id")
+        check_text(author_id, "author_id")
+        check_json(data, "data")
+        check_list(attachments, "attachments")
+        check_map(context, "context")
         return SendMessage(
             by=USER if author == "user" else Caller("agent" if author == "human" else "service", author_id),
             now=self.clock.now(),
@@ -290,13 +300,16 @@ class Runtime:
             context=context,
         )
 
-    def _sent(self, deliver: Callable[[], None], accepted: LoopFuture[Accepted]) -> SentMessage:
+    def _sent(
+        self, deliver: Callable[[], None], accepted: LoopFuture[Accepted], *, by_user: bool
+    ) -> SentMessage:
         answer: LoopFuture[Message] = LoopFuture()
-        if self._has_agent:
+        if self._has_agent and by_user:
             answer.producer = self.core.dispatcher
             accepted.add_done_callback(lambda future: self._expect_answer(future, answer))
         else:
-            error = InvalidRequest("this runtime has no agent: nobody answers")
+            nobody = "only a user's message is answered" if self._has_agent else "this runtime has no agent"
+            error = InvalidRequest(f"{nobody}: nobody answers")
             answer.set_exception((InvalidRequest, error, None))
         self._do(deliver, accepted)
         return SentMessage(accepted, answer)
@@ -306,8 +319,17 @@ class Runtime:
             stored: Accepted = accepted.get(timeout=0)
         except Exception as error:  # noqa: BLE001  # whoever waits for the answer hears why there is none
             answer.set_exception((type(error), error, None))
+            return
+        if stored.duplicate:
+            error = InvalidRequest("this message was here before: its answer, if any, is in the history")
+            answer.set_exception((InvalidRequest, error, None))
         else:
             self._answers[stored.session_id, stored.message_id] = answer
+
+    def _on_silence(self, turn: Turn, error: Exception) -> None:
+        answer = self._answers.pop((turn.session_id, turn.message_id), None)
+        if answer is not None:
+            answer.set_exception((type(error), error, None))
 
     def _on_answer(self, event: Event) -> None:
         if event["type"] == "message:received" and "in_reply_to" in event:

@@ -69,7 +69,7 @@ def check_text(value: Any, path: str) -> None:
 
 def check_map(value: Any, path: str) -> None:
     """Raise `InvalidRequest` unless it is a map that JSON has, or None."""
-    _check_kind(value, path, Mapping, "a map")
+    _check_kind(value, path, dict, "a map")
 
 
 def check_list(value: Any, path: str) -> None:
@@ -78,7 +78,7 @@ def check_list(value: Any, path: str) -> None:
 
 
 def check_user(user: Any) -> None:
-    """Raise `InvalidRequest` unless it is a user's map, whose `user_id` is a text that is not empty, or None."""
+    """Raise `InvalidRequest` unless it is a user's map, with a text for a `user_id` if any, or None."""
     check_map(user, "user")
     if user is not None and "user_id" in user and not (isinstance(user["user_id"], str) and user["user_id"]):
         raise _wrong("user.user_id", "a text that is not empty", repr(user["user_id"]))
@@ -88,21 +88,6 @@ def check_rating(rating: Any) -> None:
     """Raise `InvalidRequest` unless it is 1, 2, 3, 4 or 5."""
     if isinstance(rating, bool) or not isinstance(rating, int) or rating not in range(1, 6):
         raise _wrong("rating", "a whole number from 1 to 5", repr(rating))
-
-
-def check_timeouts(timeouts: Any) -> None:
-    """Raise `InvalidRequest` unless it names timers alone, in finite seconds above 0 (`keep_alive`: or 0) or None."""
-    _check_kind(timeouts, "timeouts", Mapping, "a map")
-    for name, seconds in (timeouts or {}).items():
-        path = f"timeouts.{name}"
-        if name not in TIMEOUTS:
-            raise _wrong(path, f"one of {', '.join(TIMEOUTS)}", repr(name))
-        if seconds is None:
-            continue
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds):
-            raise _wrong(path, "a finite number of seconds, or None", repr(seconds))
-        if seconds < 0 or (seconds == 0 and name != "keep_alive"):
-            raise _wrong(path, "seconds above 0", repr(seconds))
 
 
 def _check_kind(value: Any, path: str, kind: Any, expected: str) -> None:

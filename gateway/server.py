@@ -111,11 +111,14 @@ class Server:
         )
         self.connections.add(transport)
         self._empty.clear()
+        return peer
+
+    def admit(self, peer: Peer) -> None:
+        """Say goodbye at once to whom there is no room for."""
         if len(self.connections) > self.config.max_connections:
             peer.say_goodbye("too_many_connections", retry_after=1.0)
         elif self.runtime.core.draining:
             peer.say_goodbye("draining", retry_after=1.0)
-        return peer
 
     def lost(self, connection: TcpConnection) -> None:
         """A connection is gone."""

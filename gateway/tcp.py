@@ -26,6 +26,10 @@ class Host(Protocol):
         """A peer for a new connection."""
         ...
 
+    def admit(self, peer: Peer) -> None:
+        """Say goodbye to it at once, if there is no room."""
+        ...
+
     def receive(self, peer: Peer, body: bytes, now: float) -> None: ...
 
     def now(self) -> float: ...
@@ -58,6 +62,7 @@ class TcpConnection(asyncio.Protocol):
         # Above this the loop calls `pause_writing`: the check costs nothing until it matters.
         self._transport.set_write_buffer_limits(high=self._host.max_output_bytes, low=0)
         self.peer = self._host.accept(self)
+        self._host.admit(self.peer)
 
     def data_received(self, data: bytes) -> None:
         peer = self.peer

@@ -355,7 +355,12 @@ def test_on_the_machines_clock_a_session_expires_by_itself() -> None:
 
 
 def test_mailboxes_and_memory_are_bounded_by_the_configuration() -> None:
-    for bad in ({"mailbox_limit": 0}, {"max_live": 0}, {"passivate_after": 0}, {"activity": frozenset({"x"})}):
+    for bad in (
+        {"mailbox_limit": 0},
+        {"max_live": 0},
+        {"passivate_after": 0},
+        {"activity": frozenset({"x"})},
+    ):
         with pytest.raises(ValueError, match=next(iter(bad))):
             RuntimeConfig(**bad)  # type: ignore[arg-type]
     assert Overloaded.code == "overloaded"

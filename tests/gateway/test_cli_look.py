@@ -16,7 +16,9 @@ from tests.integration.wire import Wire
 
 
 def sojourn(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_")}
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_") and key != "COLUMNS"
+    }
     return subprocess.run(
         [sys.executable, "-m", "sojourn", *arguments],
         env=inherited | environment,

@@ -17,7 +17,9 @@ from tests.integration.server_process import ServerProcess
 
 def serve(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a serve that ends by itself."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_")}
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_") and key != "COLUMNS"
+    }
     return subprocess.run(
         [sys.executable, "-m", "sojourn", "serve", "--port", "0", "--http-port", "off", *options],
         cwd=folder,
