@@ -321,8 +321,8 @@ class Runtime:
             answer.set_exception((type(error), error, None))
             return
         if stored.duplicate:
-            error = InvalidRequest("this message was here before: its answer, if any, is in the history")
-            answer.set_exception((InvalidRequest, error, None))
+            known = InvalidRequest("this message was here before: its answer, if any, is in the history")
+            answer.set_exception((InvalidRequest, known, None))
         else:
             self._answers[stored.session_id, stored.message_id] = answer
 

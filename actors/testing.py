@@ -72,10 +72,13 @@ class VirtualClock:
     async def move_to(self, when: float) -> None:
         """Like `advance_to`, but what is under way may go on beside it when nothing falls due until `when`.
 
-        For feeding a long record of messages: each carries its own time, so it matters to nobody.
+        For feeding a long record of messages, each with its own instant. A deadline that is not filed yet
+        is not known: settle before you go further than the shortest timeout from what is under way.
         """
-        while self._fire_next(when):
-            await self.settle()
+        while (due_at := self.next_deadline()) is not None and due_at <= when:
+            await self.settle()  # what came before the deadline may move it
+            if self._fire_next(when):
+                await self.settle()
         self._now = max(self._now, when)
 
     def set(self, when: float) -> None:

@@ -128,7 +128,8 @@ class House:
 
     def create(self, **options: Any) -> SessionHandle:
         """A session that is stored; `user` is Ada unless told otherwise."""
-        return self.runtime.create(**{"user": ADA, **options}).result(PATIENCE)
+        given: Map = {"user": ADA, **options}
+        return self.runtime.create(**given).result(PATIENCE)
 
     def again(self, session: SessionHandle) -> SessionHandle:
         """The same session, after a restart."""
@@ -168,7 +169,8 @@ class House:
 
 def config(*, session: SessionConfig | None = None, **options: Any) -> RuntimeConfig:
     """A configuration whose sessions stay in memory unless told otherwise."""
-    return RuntimeConfig(session=session or SessionConfig(), **{"passivate_after": 1e9, **options})
+    given: Map = {"passivate_after": 1e9, **options}
+    return RuntimeConfig(session=session or SessionConfig(), **given)
 
 
 def state(session: SessionHandle) -> Map:

@@ -142,7 +142,7 @@ def test_an_agent_that_exits_or_cancels_ends_its_turn_and_nothing_else(agent: An
         session, other = house.create(), house.create(user={"user_id": "bob"})
         sent = [session.send("x"), session.send("y"), other.send("z")]
         for each in sent:
-            with pytest.raises(InternalError, match="SystemExit|CancelledError"):
+            with pytest.raises(InternalError, match=r"SystemExit|CancelledError"):
                 each.reply(PATIENCE)
         assert [event["type"] for event in history(session)].count("message:failed") == 2
         assert state(other)["status"] == "active"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.actors import SessionConfig, SessionHandle, reading, snapshots
+from sojourn.actors import SessionConfig, SessionHandle
 from sojourn.actors import state as state_module
 from sojourn.actors.errors import SessionExpired
 from sojourn.actors.messages import Accepted
@@ -28,21 +28,37 @@ def again(first: Accepted) -> Accepted:
 
 def collide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every message_id the same 64-bit hash."""
-    for module in (state_module, reading, snapshots):
-        if hasattr(module, "message_hash"):
-            monkeypatch.setattr(module, "message_hash", lambda _message_id: 7)
+
+    def one_hash(_message_id: str) -> int:
+        return 7
+
+    monkeypatch.setattr(state_module, "message_hash", one_hash)
 
 
-STEPS: dict[str, Callable[[House, SessionHandle], None]] = {
-    "at once": lambda house, session: None,
-    "after other messages": lambda house, session: [say(session, "x") for _ in range(3)].clear(),
+def talk_on(_house: House, session: SessionHandle) -> None:
+    for _ in range(3):
+        say(session, "x")
+
+
+def close(_house: House, session: SessionHandle) -> None:
+    session.close().result(PATIENCE)
+
+
+def expire_and_restart(house: House, _session: SessionHandle) -> None:
+    house.advance(100)
+    house.restart()
+
+
+STEPS: dict[str, Callable[[House, SessionHandle], object]] = {
+    "at once": lambda _house, _session: None,
+    "after other messages": talk_on,
     "after a snapshot": lambda house, session: house.passivate(session),
-    "after a restart": lambda house, session: house.restart(),
-    "after a kill": lambda house, session: house.kill(),
-    "after a close": lambda house, session: (session.close().result(PATIENCE), None)[1],
-    "after its expiry": lambda house, session: house.advance(100),
-    "after its expiry and a restart": lambda house, session: (house.advance(100), house.restart())[1],
-    "while down when it expired": lambda house, session: house.kill(after=100),
+    "after a restart": lambda house, _session: house.restart(),
+    "after a kill": lambda house, _session: house.kill(),
+    "after a close": close,
+    "after its expiry": lambda house, _session: house.advance(100),
+    "after its expiry and a restart": expire_and_restart,
+    "while down when it expired": lambda house, _session: house.kill(after=100),
 }
 
 

@@ -71,7 +71,7 @@ def test_ask_and_tell_through_a_reference_from_another_thread() -> None:
         ref = ref_of(house, session)
         answer: State = in_another_thread(lambda: ref.ask(get_request(house), timeout=PATIENCE))
         assert answer.session == state(session)
-        in_another_thread(lambda: ref.tell(get_request(house)) is None)
+        in_another_thread(lambda: ref.tell(get_request(house)))
         future = ref.ask(get_request(house), block=False)
         assert future.get(timeout=PATIENCE) == answer
 
@@ -222,7 +222,10 @@ def test_nobody_waits_for_ever_when_a_runtime_stops(path: Path) -> None:
             await asyncio.sleep(0)
         await stopping
         sent += [session.send("too late"), session.get()]
-        return [await asyncio.wait_for(answered(each), PATIENCE) for each in sent]
+        answers: list[Any] = []
+        for each in sent:
+            answers.append(await asyncio.wait_for(answered(each), PATIENCE))  # noqa: PERF401
+        return answers
 
     answers = asyncio.run(stop_under_load())
     accepted = [each for each in answers if isinstance(each, Accepted)]
@@ -241,7 +244,7 @@ def test_an_erased_session_is_not_found_whoever_waited_for_it() -> None:
 
         async def erase_and_ask() -> None:
             erased = session.erase()
-            later = [session.get(), session.history()]
+            later: list[Any] = [session.get(), session.history()]
             assert (await erased).events == 1
             for each in later:
                 with pytest.raises(SessionNotFound):

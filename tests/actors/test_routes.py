@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,6 +131,54 @@ def test_a_creation_while_a_lookup_is_under_way_is_seen_by_it() -> None:
         assert second.session_id == session.id
         assert not first.created
         assert not second.created
+
+
+def test_a_message_sees_what_the_one_before_it_did_to_a_sleeping_session(path: Path) -> None:
+    with House(path, config=config(session=SHORT)) as house:
+        session = house.create()
+        session.close().result(PATIENCE)
+        house.passivate(session)
+
+        async def both() -> list[Accepted]:
+            sent = [house.runtime.send("x", user=ADA), house.runtime.send("y", user=ADA, author="human")]
+            return [await each for each in sent]
+
+        first, second = house.runtime.run(both(), PATIENCE)
+        assert (first.session_id, first.reopened) == (session.id, True)
+        assert (second.session_id, second.created) == (session.id, False)
+
+
+def test_what_was_read_of_a_session_before_it_came_and_went_is_not_believed(path: Path) -> None:
+    """Between the lookup and its answer the older session wakes, takes the message, and sleeps again."""
+    with House(path, config=config(session=SHORT)) as house:
+        older, newer = house.create(), house.create()
+        for session in (older, newer):
+            house.passivate(session)
+        reads: Any = house.runtime.core.reads
+        ask = reads.ask
+        held: list[Callable[[], None]] = []
+
+        def hold(question: Any, done: Any, failed: Any) -> None:
+            def keep(answer: Any) -> None:
+                held.append(lambda: done(answer))
+
+            ask(question, keep, failed)
+
+        async def race() -> tuple[Accepted, Accepted]:
+            reads.ask = hold
+            by_user = house.runtime.send("x", user=ADA, message_id="a")
+            while not held:  # noqa: ASYNC110  # nothing tells it
+                await asyncio.sleep(0)
+            del reads.ask
+            first = await older.send("x", message_id="a")
+            house.registry.passivate(house.registry.live[older.id])
+            await house.runtime.core.commits.flushed()
+            assert older.id not in house.registry.live
+            held.pop()()
+            return first, await by_user
+
+        first, second = house.runtime.run(race(), PATIENCE)
+        assert second == first._replace(duplicate=True)
 
 
 @pytest.mark.parametrize("max_live", [1, 2, 3])

@@ -1,4 +1,4 @@
-"""`Runtime` inside a program: with a loop of its own or on the caller's, from any thread, with clear refusals."""
+"""`Runtime` inside a program: on a loop of its own or the caller's, from any thread, with clear refusals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from sojourn import Runtime, RuntimeConfig, SessionConfig
 from sojourn.actors import SessionHandle, SessionMaxima, SystemClock
-from sojourn.actors.errors import Draining, InvalidRequest, Overloaded, SessionNotFound
+from sojourn.actors.errors import Draining, InvalidRequest, SessionNotFound
 from sojourn.actors.futures import WouldDeadlock
-from sojourn.actors.testing import VirtualClock
+from sojourn.actors.messages import Caller, GetSession
 from sojourn.storage import CannotOpen, NotADatabase
 from tests.actors.house import ADA, PATIENCE, START, House, Map, config, history, say, state, texts
 
@@ -277,8 +277,6 @@ def test_an_attachment_outlives_passivation_and_ends_with_the_session(path: Path
 
 
 def test_a_view_that_fails_is_answered_and_keeps_nobody_waiting() -> None:
-    from sojourn.actors.messages import Caller, GetSession
-
     with House() as house:
         session = house.create()
         request = GetSession(Caller("service"), START, None, attach=False)
@@ -352,16 +350,3 @@ def test_on_the_machines_clock_a_session_expires_by_itself() -> None:
             assert (seen[0]["type"], seen[0]["at"]) == ("session:expired", created + 0.05)
 
     asyncio.run(live())
-
-
-def test_mailboxes_and_memory_are_bounded_by_the_configuration() -> None:
-    for bad in (
-        {"mailbox_limit": 0},
-        {"max_live": 0},
-        {"passivate_after": 0},
-        {"activity": frozenset({"x"})},
-    ):
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            RuntimeConfig(**bad)  # type: ignore[arg-type]
-    assert Overloaded.code == "overloaded"
-    assert VirtualClock().now() == START

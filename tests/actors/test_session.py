@@ -11,7 +11,6 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextlib import closing
-import weakref
 from math import nextafter
 from pathlib import Path
 from typing import Any
@@ -428,28 +427,35 @@ def test_what_is_asked_for_while_it_is_brought_up_expires_once(path: Path) -> No
         assert len(set(rows)) == len(rows)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until it is so."""
+    while not condition():  # noqa: ASYNC110  # nothing tells it
+        await asyncio.sleep(0)
+
+
 def test_what_was_read_before_a_session_expired_and_left_memory_is_not_believed(path: Path) -> None:
     """The sweep read its page; before it comes to it, somebody asks for a session of that page."""
     with House(path, config=config(session=SHORT)) as house:
         session = house.create()
         house.stop()
         house.start(after=500)
-        reads = house.runtime.core.reads
+        reads: Any = house.runtime.core.reads
         ask = reads.ask
         held: list[Callable[[], None]] = []
 
         def hold(question: Any, done: Any, failed: Any) -> None:
-            ask(question, lambda answer: held.append(lambda: done(answer)), failed)
+            def keep(answer: Any) -> None:
+                held.append(lambda: done(answer))
+
+            ask(question, keep, failed)
 
         async def sweep() -> None:
-            reads.ask = hold  # type: ignore[method-assign]
+            reads.ask = hold
             house.registry.sweep(house.clock.now())
-            while not held:
-                await asyncio.sleep(0)
+            await until(lambda: bool(held))
             del reads.ask
             assert (await house.again(session).get())["status"] == "expired"
-            while session.id in house.registry.live:
-                await asyncio.sleep(0)
+            await until(lambda: session.id not in house.registry.live)
             held.pop()()
 
         house.runtime.run(sweep(), PATIENCE)

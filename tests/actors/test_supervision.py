@@ -22,7 +22,7 @@ from sojourn.actors.messages import (
     UpdateContext,
 )
 from sojourn.actors.session import SessionActor
-from tests.actors.house import PATIENCE, START, House, config, history, say, state, texts, told
+from tests.actors.house import ADA, PATIENCE, START, House, config, history, say, state, texts, told
 
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)
 
@@ -170,23 +170,47 @@ def test_a_creation_that_always_fails_is_answered_and_nothing_is_stored() -> Non
             state(created)
 
 
-def test_a_deadline_written_before_a_failed_handling_is_kept(path: Path) -> None:
-    """The message that started the dialog timer is in the same commit as the one that fails."""
+@pytest.mark.parametrize("kind", [GetSession, CloseSession])
+def test_a_deadline_written_before_a_failed_handling_is_kept(path: Path, kind: type) -> None:
+    """The message that started the dialog timer is in the same commit as what fails, be it with a snapshot."""
     timed = SessionConfig(session_timeout=1000.0, dialog_timeout=40.0)
     with House(path, config=config(session=timed)) as house:
         session = house.create()
-        Fault(house, GetSession, times=1, session=session)
+        Fault(house, kind, session=session)
 
         async def together() -> None:
             sent = session.send("one")
-            asked = session.get()
+            asked = session.get() if kind is GetSession else session.close()
             await sent
-            await asked
+            with pytest.raises(InternalError):
+                await asked
 
         house.runtime.run(together(), PATIENCE)
         house.kill(after=500.0)
         house.advance(0)
-        assert house.journal()[-1] == (session.id, 3, "dialog:expired", 40.0)
+        assert house.journal()[-1] == (session.id, 4, "dialog:expired", 40.0)
+
+
+def test_a_row_written_before_a_failed_handling_is_kept(path: Path) -> None:
+    """The creation is in the same commit as the close that fails, whose snapshot had taken its row's place."""
+    with House(path, config=config(session=SHORT)) as house:
+        Fault(house, CloseSession)
+
+        async def together() -> SessionHandle:
+            created = house.runtime.create(user=ADA, request_key="k", channel="c")
+            tagged = house.runtime.create(user=ADA, timeouts={"keep_alive": 50})
+            asked = [each.close() for each in (await created, tagged)]
+            for each in asked:
+                with pytest.raises(InternalError):
+                    await each
+            return tagged
+
+        session = house.runtime.run(together(), PATIENCE)
+        house.kill()
+        assert [kind for kind, _ in told(house.again(session))] == ["session:created", "message:failed"]
+        assert state(house.again(session))["timeouts"]["keep_alive"] == 50
+        house.advance(100)
+        assert told(house.again(session))[-1] == ("session:expired", 100.0)
 
 
 def test_the_requests_behind_a_failing_one_are_handled_in_their_order() -> None:

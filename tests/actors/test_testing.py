@@ -1,4 +1,4 @@
-"""`VirtualClock`, as it is shipped: each wake-up at its time, everything settled in between, nothing sleeps."""
+"""`VirtualClock` as it is shipped: each wake-up at its time, all settled in between, nothing sleeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from sojourn import Runtime, RuntimeConfig, SessionConfig
-from sojourn.actors import Turn
+from sojourn.actors import SessionHandle, Turn
 from sojourn.actors.testing import DEFAULT_START, VirtualClock, settle
 from tests.actors.house import START, House, config
 
@@ -148,6 +148,6 @@ def test_a_clock_set_back_fires_again_when_the_time_has_come_anew(back: float) -
         assert house.runtime.run(_status(session), 20) == ("expired", START + 100)
 
 
-async def _status(session: object) -> tuple[str, float]:
-    found = await session.get()  # type: ignore[attr-defined]
+async def _status(session: SessionHandle) -> tuple[str, float]:
+    found = await session.get()
     return found["status"], found["expired_at"]

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def reader_of(house: House) -> Reader:
 
 
 @contextmanager
-def full_disk(house: House) -> Iterator[None]:
+def full_disk(house: House) -> Generator[None]:
     """The file may not grow any more; what needs no new page still fits, so the last free one is used up."""
     connection = journal_of(house).connection
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -65,7 +65,7 @@ def full_disk(house: House) -> Iterator[None]:
 
 
 @contextmanager
-def locked_by_another_program(house: House) -> Iterator[None]:
+def locked_by_another_program(house: House) -> Generator[None]:
     journal_of(house).connection.execute("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(str(house.path), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -74,7 +74,7 @@ def locked_by_another_program(house: House) -> Iterator[None]:
 
 
 @contextmanager
-def commits_that_fail(house: House) -> Iterator[None]:
+def commits_that_fail(house: House) -> Generator[None]:
     connection = journal_of(house).connection
 
     def decide(action: int, word: str | None, *_: str | None) -> int:
@@ -89,9 +89,13 @@ def commits_that_fail(house: House) -> Iterator[None]:
 
 
 @contextmanager
-def reads_that_fail(house: House) -> Iterator[None]:
+def reads_that_fail(house: House) -> Generator[None]:
     connection = reader_of(house)._connection
-    connection.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+
+    def deny(*_action: object) -> int:
+        return sqlite3.SQLITE_DENY
+
+    connection.set_authorizer(deny)
     yield
     house.settle()
     connection.set_authorizer(None)
