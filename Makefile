@@ -24,7 +24,7 @@ demo: $(STAMP) ## start a server, replay real conversations into it, look at wha
 	@$(BIN)/sojourn demo
 
 test: $(STAMP) ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(STAMP) ## check the style
 	$(BIN)/ruff check

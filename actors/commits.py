@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sojourn.storage import Batch, EventRow, SessionRow, StorageError
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .session import SessionActor
 
 logger = logging.getLogger(__name__)
+
+
+EARLY: Final = 256
+"""Events worth a commit of their own while more are being handled."""
 
 
 class Refusal:
@@ -154,6 +158,14 @@ class GroupCommit:
     def latest(self) -> Gathering | None:
         """The newest batch that is not committed yet, or None."""
         return self._in_flight if self.gathering.is_empty() else self.gathering
+
+    def start_early(self) -> None:
+        """Commit what gathers before the loop's turn is over, if it is worth it and the store is free.
+
+        One turn may bring thousands of requests; the store would stand idle while they are handled.
+        """
+        if self._in_flight is None and len(self.gathering.events) >= EARLY:
+            self._start()
 
     def _start(self) -> None:
         self._armed = False

@@ -56,8 +56,8 @@ class Reception:
         return hmac.new(self._secret, session_id.encode(), hashlib.sha256).hexdigest()
 
     def new_id(self, now: float) -> str:
-        """A session_id: milliseconds, then 80 random bits, so that ids sort roughly by creation."""
-        return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
+        """A session_id: milliseconds, then 72 random bits, so that ids sort roughly by creation."""
+        return f"{int(now * 1000):012x}{os.urandom(9).hex()}"
 
     def creation(
         self,

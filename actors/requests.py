@@ -129,7 +129,7 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
     if origin is not None and request.attach and session.session_id not in origin.attached:
         actor.attach(origin)
     if flags & REOPENED:
-        _reopen(actor, request, at, "user_message")
+        _reopen(actor, request, at, "reopen")
     if context is not None:
         _merge(actor, request, context, at)
     if author == "human" and session.handling is Handling.QUEUED:

@@ -49,7 +49,7 @@ def freeze(session: Session) -> bytes:
 def thaw(key: int, session_id: str, snapshot: bytes) -> Session:
     """The session that `freeze` was given."""
     (
-        _version,
+        version,
         seq,
         status,
         handling,
@@ -75,6 +75,9 @@ def thaw(key: int, session_id: str, snapshot: bytes) -> Session:
         reminders,
         answers,
     ) = unpack(snapshot)
+    if version != VERSION:
+        msg = f"the snapshot of session {session_id} has version {version}, not {VERSION}"
+        raise ValueError(msg)
     session = Session(key, session_id)
     session.seq = seq
     session.status = Status(status)

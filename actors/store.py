@@ -6,6 +6,7 @@ has fallen too far behind. Checkpoints have another thread, so that no commit wa
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from sojourn.storage import Batch, Journal, StorageError, WriteFailed
 logger = logging.getLogger(__name__)
 
 INDEX_STEP: Final = 8192
-"""Events indexed at once: the more, the closer they lie together, and the fewer pages are touched for each."""
+"""Events indexed at once: the more, the closer they lie together, and the fewer pages each touches."""
 INDEX_AT_REST: Final = 512
 """Events without index that are worth indexing when nothing else is to be done."""
 INDEX_LAG: Final = 32_768
@@ -28,10 +29,33 @@ CHECKPOINT_EVENTS: Final = 50_000
 
 
 class WriteBatch(NamedTuple):
-    """From group commit: store it, then call `done` on the loop thread."""
+    """From group commit: store it, then have `done` called on the loop thread."""
 
     batch: Batch
     done: Callable[[StorageError | None], None]
+
+
+class Outcomes:
+    """What became of batches: appended by the store's thread, taken on the loop's, in their order.
+
+    The loop is called for each, but whoever is busy there may look before its turn comes: under load one
+    turn of the loop is as long as several commits.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Callable[[StorageError | None], None], StorageError | None]] = deque()
+
+    def append(self, outcome: tuple[Callable[[StorageError | None], None], StorageError | None]) -> None:
+        self._waiting.append(outcome)
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self) -> None:
+        """Tell group commit, on the loop's thread; nothing if it was told already."""
+        while self._waiting:
+            done, error = self._waiting.popleft()
+            done(error)
 
 
 class StoreActor(pykka.ThreadingActor):
@@ -40,13 +64,18 @@ class StoreActor(pykka.ThreadingActor):
     use_daemon_thread = True
 
     def __init__(
-        self, journal: Journal, loop: asyncio.AbstractEventLoop, checkpoint: Callable[[], None]
+        self,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        checkpoint: Callable[[], None],
+        outcomes: Outcomes,
     ) -> None:
         """The journal is used by this thread alone from now on; `checkpoint` asks for one elsewhere."""
         super().__init__()
         self._journal = journal
         self._loop = loop
         self._checkpoint = checkpoint
+        self._outcomes = outcomes
         self._since_checkpoint = 0
 
     def on_receive(self, message: Any) -> Any:
@@ -60,8 +89,9 @@ class StoreActor(pykka.ThreadingActor):
         except Exception as failure:  # whatever it is, nothing was stored and everybody must hear it
             logger.exception("commit failed")
             error = WriteFailed(self._journal.path, str(failure))
+        self._outcomes.append((message.done, error))
         try:
-            self._loop.call_soon_threadsafe(message.done, error)
+            self._loop.call_soon_threadsafe(self._outcomes.take)
         except RuntimeError:
             logger.debug("the loop ended before it heard of its last commit")
         self._since_checkpoint += len(message.batch.events)

@@ -75,7 +75,7 @@ struct connection {
 enum phase { SETUP, WARMUP, WINDOW, DRAIN };
 
 static struct options opt = {
-    .host = "127.0.0.1", .connections = 50, .sessions = 1, .outstanding = 0, .session_id_bytes = 26,
+    .host = "127.0.0.1", .connections = 50, .sessions = 1, .outstanding = 0, .session_id_bytes = 30,
     .text_bytes = 32, .seconds = 4, .warmup = 1, .rate = 1000, .setup_seconds = 120, .drain_seconds = 10,
 };
 static struct connection *connections;

@@ -46,7 +46,7 @@ class Load:
     "Messages a second in the open loop; None: closed loop."
     echo: bool = False
     "The peer knows no sessions: none is created, and a frame that comes back counts as the answer."
-    session_id_bytes: int = 26
+    session_id_bytes: int = 30
     "Length of the made-up session ids towards such a peer, so that the frames are as long as Sojourn's."
     text_bytes: int = 32
     "Length of each message's text."

@@ -159,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--session-id-bytes",
         type=int,
-        default=26,
+        default=30,
         help="length of the made-up ids towards peers, which know no sessions",
     )
     made.add_argument("--directory", type=Path, help="for the database files (.cache/ in the checkout)")

@@ -15,11 +15,6 @@ from sojourn.actors.errors import InternalError, InvalidRequest, SessionExpired
 from tests.actors.house import ADA, PATIENCE, House, config, history, say, state, texts
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sojourn.db"
-
-
 def echo(turn: Turn) -> str:
     return f"you said {turn.text}"
 

@@ -16,11 +16,6 @@ from tests.actors.house import ADA, PATIENCE, START, House, Map, config, history
 SHORT = SessionConfig(session_timeout=100.0)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sojourn.db"
-
-
 def erase_user(house: House, user_id: str) -> Erased:
     request = EraseSession(Caller("service"), house.clock.now(), None, attach=False)
     return house.runtime.run(house.runtime.core.reception.erase_user(user_id, request), PATIENCE)

@@ -16,11 +16,6 @@ from tests.actors.house import ADA, PATIENCE, START, House, config, history, say
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sojourn.db"
-
-
 def again(first: Accepted) -> Accepted:
     """What the same message answers when it comes again."""
     return first._replace(duplicate=True)

@@ -21,11 +21,6 @@ from tests.actors.house import PATIENCE, START, House, config, history, say, sta
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sojourn.db"
-
-
 def get_request(house: House) -> GetSession:
     return GetSession(Caller("service"), house.clock.now(), None, attach=False)
 

@@ -17,11 +17,6 @@ from tests.actors.house import ADA, PATIENCE, House, Map, config, say, state, te
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sojourn.db"
-
-
 def test_fifty_first_messages_at_once_make_one_session() -> None:
     with House(config=config(session=SHORT)) as house:
 

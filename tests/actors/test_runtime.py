@@ -18,12 +18,6 @@ from sojourn.actors.messages import Caller, GetSession
 from sojourn.storage import CannotOpen, NotADatabase
 from tests.actors.house import ADA, PATIENCE, START, House, Map, config, history, say, state, texts
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sojourn.db"
-
-
 # -- the two ways in -----------------------------------------------------------------------------------
 
 
@@ -46,7 +40,7 @@ def test_plain_code_creates_talks_closes_and_reopens(path: Path) -> None:
 
 def test_a_callers_loop_is_used_as_it_is() -> None:
     async def talk() -> None:
-        before = threading.active_count()
+        before = set(threading.enumerate())
         async with Runtime() as runtime:
             session = await runtime.create(user={"user_id": "ada"})
             assert runtime.core.loop is asyncio.get_running_loop()
@@ -54,7 +48,8 @@ def test_a_callers_loop_is_used_as_it_is() -> None:
             assert (await session.get())["seq"] == 2
             page = await session.history()
             assert [event["seq"] for event in page.events] == [1, 2]
-            assert threading.active_count() == before + 3  # store, reader, checkpoints
+            added = {thread.name.split("-")[0] for thread in set(threading.enumerate()) - before}
+            assert added == {"StoreActor", "ReaderActor", "CheckpointActor"}
             with pytest.raises(SessionNotFound):
                 await runtime.session("nobody").get()
 

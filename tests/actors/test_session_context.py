@@ -13,11 +13,6 @@ from sojourn.actors.errors import ContextTooLarge, InvalidRequest, SessionError,
 from tests.actors.house import ADA, PATIENCE, House, Map, config, history, say, state
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sojourn.db"
-
-
 def update(session: SessionHandle, patch: Map, expected_version: int | None = None) -> Any:
     return session.update_context(patch, expected_version).result(PATIENCE)
 
