@@ -137,6 +137,11 @@ class SessionActor(LoopActor):
     def again(self) -> None:
         """What was waited for is known now: handle the request that waited, then go on."""
         envelope, self.current = self.current, None
+        if self.actor_stopped.is_set():
+            # It left memory while this was looked up, because a commit failed: the asker may try again.
+            error = StorageFailed("not stored: the session is loaded anew", retry_after=1.0)
+            self._reply_with_error(envelope.reply_to, error)
+            return
         self.actor_inbox.release()
         self._process(envelope)
 
