@@ -25,7 +25,7 @@ from .reception import Reception
 from .registry import RegistryActor
 from .requests import HANDLERS
 from .shared import Shared
-from .store import CheckpointActor, Outcomes, StoreActor, WriteBatch
+from .store import CheckpointActor, StoreActor, WriteBatch
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,8 @@ class Core:
         self._checkpointer = CheckpointActor.start(journal)
         self._reader = ReaderActor.start(journal.reader(), loop)
         checkpointer = self._checkpointer
-        self.outcomes = Outcomes()
         self._store: ActorRef[StoreActor] = StoreActor.start(
-            journal, loop, lambda: checkpointer.tell("checkpoint"), self.outcomes
+            journal, loop, lambda: checkpointer.tell("checkpoint")
         )
         registry = self.registry = RegistryActor(self.dispatcher, journal.next_key)
         registry.launch(self.dispatcher)

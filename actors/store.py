@@ -6,7 +6,6 @@ has fallen too far behind. Checkpoints have another thread, so that no commit wa
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -35,29 +34,6 @@ class WriteBatch(NamedTuple):
     done: Callable[[StorageError | None], None]
 
 
-class Outcomes:
-    """What became of batches: appended by the store's thread, taken on the loop's, in their order.
-
-    The loop is called for each, but whoever is busy there may look before its turn comes: under load one
-    turn of the loop is as long as several commits.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[Callable[[StorageError | None], None], StorageError | None]] = deque()
-
-    def append(self, outcome: tuple[Callable[[StorageError | None], None], StorageError | None]) -> None:
-        self._waiting.append(outcome)
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def take(self) -> None:
-        """Tell group commit, on the loop's thread; nothing if it was told already."""
-        while self._waiting:
-            done, error = self._waiting.popleft()
-            done(error)
-
-
 class StoreActor(pykka.ThreadingActor):
     """Commits batches in the order they come."""
 
@@ -68,14 +44,12 @@ class StoreActor(pykka.ThreadingActor):
         journal: Journal,
         loop: asyncio.AbstractEventLoop,
         checkpoint: Callable[[], None],
-        outcomes: Outcomes,
     ) -> None:
         """The journal is used by this thread alone from now on; `checkpoint` asks for one elsewhere."""
         super().__init__()
         self._journal = journal
         self._loop = loop
         self._checkpoint = checkpoint
-        self._outcomes = outcomes
         self._since_checkpoint = 0
 
     def on_receive(self, message: Any) -> Any:
@@ -89,9 +63,8 @@ class StoreActor(pykka.ThreadingActor):
         except Exception as failure:  # whatever it is, nothing was stored and everybody must hear it
             logger.exception("commit failed")
             error = WriteFailed(self._journal.path, str(failure))
-        self._outcomes.append((message.done, error))
         try:
-            self._loop.call_soon_threadsafe(self._outcomes.take)
+            self._loop.call_soon_threadsafe(message.done, error)
         except RuntimeError:
             logger.debug("the loop ended before it heard of its last commit")
         self._since_checkpoint += len(message.batch.events)

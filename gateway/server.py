@@ -138,14 +138,6 @@ class Server:
         for connection in dirty:
             connection.flush()
 
-    def received(self) -> None:
-        """Between two reads: hear of a commit that has ended, and start the next if it is large already."""
-        core = self.runtime.core
-        if core.outcomes:
-            core.outcomes.take()
-            self._flush()
-        core.commits.start_early()
-
     def _accept_waiting(self) -> None:
         """Accept who waits. The loop's own server takes one connection a turn, which under load is 125 a
         second.

@@ -32,10 +32,6 @@ class Host(Protocol):
 
     def receive(self, peer: Peer, body: bytes, now: float) -> None: ...
 
-    def received(self) -> None:
-        """A read has been handled; more may follow in this turn."""
-        ...
-
     def now(self) -> float: ...
 
     def flush_soon(self, connection: "TcpConnection") -> None:
@@ -84,7 +80,6 @@ class TcpConnection(asyncio.Protocol):
             return
         if decoder.error is not None:
             peer.distrust(decoder.error)
-        host.received()
 
     def eof_received(self) -> bool:
         """The client says no more, and may still read: it gets its answers."""
