@@ -70,7 +70,18 @@ class Then:
 class Gathering:
     """One batch on the loop's side: rows for the journal, and what its commit owes."""
 
-    __slots__ = ("actors", "deadlines", "done", "erased", "events", "failed", "older", "owed", "rows")
+    __slots__ = (
+        "actors",
+        "deadlines",
+        "done",
+        "ended",
+        "erased",
+        "events",
+        "failed",
+        "older",
+        "owed",
+        "rows",
+    )
 
     def __init__(self) -> None:
         self.events: list[EventRow] = []
@@ -78,6 +89,7 @@ class Gathering:
         self.older: dict[int, list[SessionRow]] = {}
         """Rows that those replaced: they count again when what replaced them is taken back."""
         self.deadlines: dict[int, float | None] = {}
+        self.ended: list[int] = []
         self.erased: list[int] = []
         self.actors: list[SessionActor] = []
         self.owed: list[tuple[Any, Any]] = []
@@ -166,6 +178,7 @@ class GroupCommit:
         stored.events = batch.events
         stored.sessions = list(batch.rows.values())
         stored.deadlines = list(batch.deadlines.items())
+        stored.ended = batch.ended
         stored.erased = batch.erased
         self._writer.write(stored, self._finished)
 

@@ -14,10 +14,11 @@ from typing import Any, Final
 from pykka import ActorRef
 from pykka._envelope import Envelope
 
-from sojourn.storage import StorageError, StoredSession
+from sojourn.storage import EVENT_TYPES, EventRow, StorageError, StoredSession
 
 from .commits import Then
 from .errors import Draining, Overloaded, SessionNotFound, StorageFailed
+from .events import visible
 from .lifecycle import Status
 from .loop import Dispatcher, LoopActor
 from .mailbox import MailboxFull
@@ -493,8 +494,43 @@ class RegistryActor(LoopActor):
         be.
         """
         session_id = stored.row.session_id
-        if session_id not in self.live and session_id not in self._loading:
+        if session_id in self.live or session_id in self._loading:
+            return
+        now = self.shared.clock.now()
+        if session.expires_at <= now:
+            self._expire_unseen(session, now)
+        else:
             self.activate(stored, session).actor_inbox.put_system(TICK)
+
+    def _expire_unseen(self, session: Session, now: float) -> None:
+        """Expire a stored session without an actor: a hundred thousand may end in one second.
+
+        Whoever asks for it meanwhile waits for the commit, and then finds it as it is.
+        """
+        shared = self.shared
+        session_id = session.session_id
+        batch = shared.commits.gathering
+        shared.commits.arm()
+        self._loading[session_id] = []
+        self._sweep.left(session_id)
+        while (lapse := session.lapse(now)) is not None:
+            session.apply(lapse.event, lapse.at, lapse.payload, 0)
+            code = EVENT_TYPES[lapse.event]
+            row: EventRow = (session.key, session.seq, lapse.at, code, 0, pack(lapse.payload))
+            batch.events.append(row)
+            for subscriber in shared.audience.others(session_id, None):
+                batch.owed.append((subscriber, visible(row, session_id, shared.sensitive)))
+        batch.ended.append(session.key)
+        batch.owed.append((Then(partial(self._expired, session_id), partial(self._awake, session_id)), None))
+
+    def _expired(self, session_id: str) -> None:
+        self.shared.audience.clear(session_id)
+        self._awake(session_id)
+
+    def _awake(self, session_id: str, _error: Exception | None = None) -> None:
+        """Deliver what waited for the commit of an expiry."""
+        for mail in self._loading.pop(session_id, ()):
+            self.deliver(session_id, mail)
 
     def refresh_deadline(self, key: int, session_id: str) -> None:
         """A live session's row may hold an early deadline for ever: it is moved when it is met."""

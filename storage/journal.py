@@ -1,5 +1,6 @@
 """The only writer of a file: whole batches in, each one transaction, and the index that follows behind."""
 
+import json
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
@@ -45,6 +46,10 @@ _DEADLINES: Final = "WITH moved (key, due_at) AS ("
 _DEADLINES_MOVE: Final = (
     ") UPDATE sessions SET due_at = moved.due_at FROM moved WHERE sessions.key = moved.key"
 )
+
+_ENDED: Final = """
+UPDATE sessions SET status = 'expired', due_at = NULL WHERE key IN (SELECT value FROM json_each(?))
+"""
 
 _INDEX: Final = """
 INSERT INTO event_index (session, seq, event)
@@ -173,6 +178,8 @@ class Journal:
                 self._sessions.run(connection, [rows[key] for key in sorted(rows)])
                 deadlines = dict(batch.deadlines)
                 self._deadlines.run(connection, [(key, deadlines[key]) for key in sorted(deadlines)])
+                if batch.ended:
+                    connection.execute(_ENDED, (json.dumps(batch.ended),))
                 if batch.erased:
                     counts = {key: _erase(connection, key, watermark) for key in batch.erased}
                     # An id below the watermark that is given again would never be indexed.
