@@ -10,7 +10,6 @@ session expired, however late the wake-up was.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -130,8 +129,7 @@ TIMERS: Final[tuple[Timer, ...]] = (
 """In this order when deadlines coincide: an expiry goes before what it would make pointless."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """The four settings of one session, seconds; `NEVER` (infinity) when a timer does not run.
 
     Equal settings are one object (`Timeouts.of`): a million sessions share a handful.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SWEEP_PAGE: Final = 256
+SWEEP_PAGE: Final = 512
 PAGES_AT_ONCE: Final = 2
 """Pages that may wait for their commit: the next is ticked while one is written."""
 RETRY: Final = 1.0
