@@ -121,7 +121,7 @@ class Router:
             peer.unanswered -= 1
             raise
         except InvalidPayload as error:
-            peer.refuse(error, error.reply_to or usable_id(frame))
+            peer.refuse(error, usable_id(frame) if error.reply_to is None else error.reply_to)
         except (WireError, SessionError) as error:
             peer.refuse(wire_error(error), usable_id(frame))
         except Exception as error:  # noqa: BLE001  # ours to mend, and no other connection's business
