@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports conformance bench bench-smoke docs docs-check check clean
+.PHONY: help setup demo test lint types imports compiled pure test-compiled conformance bench bench-smoke docs docs-check check clean
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +39,19 @@ imports: $(STAMP) ## check that imports go one way
 conformance: $(STAMP) ## run Pykka's own tests on Sojourn's actors
 	$(BIN)/python -m tests.pykka_conformance
 
-bench: $(STAMP) ## measure throughput (minutes)
-	$(BIN)/python -m benchmarks.throughput
+compiled: $(STAMP) ## compile what every message passes (needs a C compiler); `make pure` takes it back
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[compile]'
+	SOJOURN_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+
+pure: ## remove what `make compiled` made
+	rm -rf build actors/*.so gateway/*.so sojourn/*.so
+
+test-compiled: compiled ## run the tests on the compiled build
+	$(BIN)/pytest -n auto
+
+bench: $(STAMP) ## ask every benchmark shortly, and draw what they found (minutes)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks
 
 bench-smoke: $(STAMP)
 	$(BIN)/python -m benchmarks.throughput --quick

@@ -7,8 +7,9 @@ from .agent import Agent, Turn
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig, SessionConfig, SessionMaxima
 from .errors import SessionError
-from .handles import Event, History, Message, SentMessage, SessionHandle, Subscription
+from .handles import Event, Message, SentMessage, SessionHandle, Subscription
 from .loop import Dispatcher, LoopActor
+from .messages import History
 from .runtime import Runtime
 
 __all__ = [

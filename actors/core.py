@@ -25,7 +25,7 @@ from .reception import Reception
 from .registry import RegistryActor
 from .requests import HANDLERS
 from .shared import Shared
-from .store import CheckpointActor, StoreActor, WriteBatch
+from .store import Ahead, CheckpointActor, StoreActor, StoreAhead, WriteBatch
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +61,11 @@ class Core:
         self.epoch = journal.epoch
         self.dispatcher = Dispatcher(loop, dead_letter=self._dead_letter)
         self._checkpointer = CheckpointActor.start(journal)
-        self._reader = ReaderActor.start(journal.reader(), loop)
+        self._ahead = Ahead(journal) if self.durability == "memory" else None
+        self._reader = ReaderActor.start(journal.reader(), loop, self._ahead and self._ahead.store)
         checkpointer = self._checkpointer
         self._store: ActorRef[StoreActor] = StoreActor.start(
-            journal, loop, lambda: checkpointer.tell("checkpoint")
+            journal, lambda: checkpointer.tell("checkpoint")
         )
         registry = self.registry = RegistryActor(self.dispatcher, journal.next_key)
         registry.launch(self.dispatcher)
@@ -93,12 +94,21 @@ class Core:
         registry.stored_due = 0.0
         self.alarm.arm()
 
-    def write(self, batch: Batch, done: Done) -> None:
+    def write(self, batch: Batch, done: Done) -> bool:
         """Group commit's way to the store."""
+        ahead = self._ahead
         try:
-            self._store.tell(WriteBatch(batch, done))
+            if ahead is None:
+                self._store.tell(WriteBatch(batch, done))
+                return False
+            if ahead.add(batch):
+                self._store.tell(StoreAhead(ahead))
         except ActorDeadError:
             self.loop.call_soon(done, WriteFailed(self.path, "the store has stopped"))
+            return False
+        if batch.erased:
+            ahead.store()  # which counts what is gone
+        return True
 
     @property
     def idle(self) -> bool:

@@ -25,6 +25,21 @@ def visible(row: EventRow, session_id: str, sensitive: SensitiveKeys) -> bytes:
     return splice_event(name, session_id, seq, at, body)
 
 
+def event_map(row: EventRow, session_id: str, sensitive: SensitiveKeys) -> dict[str, Any]:
+    """The same for a program: what `unpack(visible(…))` gives, without the way through bytes."""
+    _, seq, at, code, _, body = row
+    name = EVENT_NAMES[code]
+    event = cast("dict[str, Any]", unpack(body))
+    if sensitive and name in _CONTEXT_KEY:
+        key = _CONTEXT_KEY[name]
+        event[key] = sensitive.masked(event[key])
+    event["type"] = name
+    event["session_id"] = session_id
+    event["seq"] = seq
+    event["at"] = at
+    return event
+
+
 def session_map(session: Session, sensitive: SensitiveKeys) -> dict[str, Any]:
     """The session as everybody may see it (the map that `session:get` answers)."""
     expires_at: float | None = session.expires_at

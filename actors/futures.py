@@ -121,14 +121,17 @@ class LoopFuture(Future[T]):
 
     def __await__(self) -> Generator[None, None, T]:
         if self._value is _PENDING:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            wake = partial(_wake, waiter)
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+            wake = partial(_wake, waiter, loop)
             self.add_done_callback(wake)
             try:
                 yield from waiter
             finally:
                 if self._value is _PENDING:
                     self._forget(wake)
+        if self._value is not _PENDING and self._error is None:  # in this order: the error is set first
+            return cast("T", self._value)
         try:
             return self.get()
         finally:
@@ -325,8 +328,7 @@ def _open(gate: threading.Lock, _future: object) -> None:
     gate.release()
 
 
-def _wake(waiter: asyncio.Future[None], _future: object) -> None:
-    loop = waiter.get_loop()
+def _wake(waiter: asyncio.Future[None], loop: asyncio.AbstractEventLoop, _future: object) -> None:
     if asyncio._get_running_loop() is loop:  # noqa: SLF001 - documented for libraries; the public one raises
         if not waiter.done():
             waiter.set_result(None)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from .errors import InvalidRequest
 from .futures import LoopFuture
 from .messages import (
     Accepted,
@@ -15,11 +16,11 @@ from .messages import (
     Created,
     Erased,
     EraseSession,
-    Events,
     GetSession,
+    History,
     Rated,
     RateSession,
-    ReadHistory,
+    ReadEvents,
     Reopened,
     ReopenSession,
     State,
@@ -28,7 +29,7 @@ from .messages import (
     UpdateContext,
 )
 from .packing import unpack
-from .values import check_map, check_rating, check_text
+from .values import check_map, check_page, check_rating, check_text
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -55,34 +56,32 @@ class Message:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class History:
-    """A page of events, oldest first. `more`: there are others behind the last."""
+class SentMessage(LoopFuture[Accepted]):
+    """A message on its way: await it, or ask for its `result`, to know that it is stored; both raise the
+    `SessionError` of a message that was refused.
+    """
 
-    events: list[Event]
-    more: bool
+    __slots__ = ("_answer", "_nobody")
 
+    def __init__(self, nobody: str | None) -> None:
+        """`nobody`: why there will be no answer; None: the agent gives one."""
+        super().__init__()
+        self._nobody = nobody
+        self._answer: LoopFuture[Message] | None = LoopFuture() if nobody is None else None
 
-class SentMessage:
-    """A message on its way: await it, or ask for its `result`, to know that it is stored."""
-
-    __slots__ = ("_accepted", "answer")
-
-    def __init__(self, accepted: LoopFuture[Accepted], answer: LoopFuture[Message]) -> None:
-        self._accepted = accepted
-        self.answer = answer
-        """The agent's answer, to be awaited; it fails when the agent does."""
-
-    def result(self, timeout: float | None = None) -> Accepted:
-        """Wait until it is stored, at most `timeout` seconds; raises `SessionError` when it was refused."""
-        return self._accepted.result(timeout)
+    @property
+    def answer(self) -> LoopFuture[Message]:
+        """The agent's answer, to be awaited; it fails when the agent does, or when nobody answers."""
+        answer = self._answer
+        if answer is None:
+            answer = self._answer = LoopFuture()
+            error = InvalidRequest(f"{self._nobody}: nobody answers")
+            answer.set_exception((InvalidRequest, error, None))
+        return answer
 
     def reply(self, timeout: float | None = None) -> Message:
         """Wait for the agent's answer, at most `timeout` seconds (`pykka.Timeout`)."""
         return self.answer.result(timeout)
-
-    def __await__(self) -> Generator[Any, None, Accepted]:
-        return self._accepted.__await__()
 
 
 class Subscription:
@@ -159,11 +158,11 @@ class SessionHandle:
         author: str = "user",
         author_id: str | None = None,
     ) -> SentMessage:
-        """Store a message: `author` is `user`, `human` or `system`; at least one of text, data,
-        attachments.
+        """Store a message: `author` is `user`, `ai`, `human` or `system`; at least one of text, data,
+        attachments. `ai` is for a program that answers by itself, rather than with the runtime's `agent`.
         """
         return self._runtime.send_to(
-            self.id,
+            self._id or self.id,
             text,
             message_id=message_id,
             data=data,
@@ -179,7 +178,16 @@ class SessionHandle:
 
     def history(self, after_seq: int = 0, limit: int = 100) -> LoopFuture[History]:
         """Events behind `after_seq`, oldest first, at most `limit`."""
-        return self._ask(ReadHistory(*self._request(), after_seq, limit, PAGE_BYTES), _history_of)
+        check_page(after_seq, limit)
+        return self._ask(ReadEvents(*self._request(), after_seq, limit, PAGE_BYTES))
+
+    def recent(self, limit: int = 20) -> LoopFuture[History]:
+        """The last `limit` events, oldest first: what an agent reads before it answers.
+
+        While a session is read from again and again, its newest events are at hand, and no file is asked.
+        """
+        check_page(0, limit)
+        return self._ask(ReadEvents(*self._request(), None, limit, PAGE_BYTES))
 
     def update_context(
         self, patch: dict[str, Any], expected_version: int | None = None
@@ -226,7 +234,3 @@ class SessionHandle:
 
 def _session_of(state: State) -> dict[str, Any]:
     return state.session
-
-
-def _history_of(page: Events) -> History:
-    return History([unpack(event) for event in page.events], page.more)

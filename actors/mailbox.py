@@ -109,6 +109,10 @@ class Mailbox:
     def held(self) -> bool:
         return self._phase == _HELD
 
+    def is_idle(self) -> bool:
+        """Nothing waits, nothing is being handled, nothing keeps the actor from handling what comes."""
+        return not self._scheduled and self._phase == _OPEN and self._begun
+
     def bind(self, actor: Owner, dispatcher: Dispatching) -> None:
         """Make it `actor`'s mailbox on the dispatcher's loop; what is put from now on wakes the actor."""
         with LOCK:

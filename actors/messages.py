@@ -146,6 +146,17 @@ class ReadHistory(Request):
 
 
 @dataclass(slots=True, eq=False)
+class ReadEvents(Request):
+    """The same for a program in this process; `after_seq` None: the last `limit` events. Answer:
+    `History`.
+    """
+
+    after_seq: int | None
+    limit: int
+    max_bytes: int
+
+
+@dataclass(slots=True, eq=False)
 class UpdateContext(Request):
     """Merge a patch; `expected_version` makes it a compare-and-set. Answer: `ContextUpdated`."""
 
@@ -264,6 +275,14 @@ class Events(NamedTuple):
 
     session_id: str
     events: list[bytes]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A page of events, oldest first. `more`: there are others behind the last."""
+
+    events: list[dict[str, Any]]
     more: bool
 
 

@@ -1,11 +1,12 @@
 """Reads of the journal for actors on the loop: asked there, done in a thread of their own, answered there.
 
 Loads that are wanted while one is under way are done together: a storm of returning clients costs a few
-statements, not one each.
+statements, not one each. So are pages of history: one job in the reader's thread, and one call back, for all.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 LOAD_PAGE: Final = 256
 """Sessions in one load."""
+PAGES: Final = 32
+"""Pages of history in one job: who asks for a load waits behind them."""
 
 
 class Job(NamedTuple):
@@ -33,16 +36,21 @@ class ReaderActor(pykka.ThreadingActor):
 
     use_daemon_thread = True
 
-    def __init__(self, reader: Reader, loop: asyncio.AbstractEventLoop) -> None:
-        """The reader is used by this thread alone from now on."""
+    def __init__(
+        self, reader: Reader, loop: asyncio.AbstractEventLoop, before: Callable[[], None] | None = None
+    ) -> None:
+        """The reader is used by this thread alone from now on; `before` is called ahead of each read."""
         super().__init__()
         self._reader = reader
         self._loop = loop
+        self._before = before
 
     def on_receive(self, message: Any) -> Any:
         if not isinstance(message, Job):
             return super().on_receive(message)
         try:
+            if self._before is not None:
+                self._before()
             answer = message.ask(self._reader)
         except Exception as error:  # whoever asked must hear it, whatever it is
             if not isinstance(error, StorageError):
@@ -68,6 +76,8 @@ class Reads:
         self._under_way = 0
         self._wanted: dict[str, _Loaded] = {}
         self._loading = False
+        self._pages: deque[_Page] = deque()
+        self._paging = False
 
     @property
     def idle(self) -> bool:
@@ -124,12 +134,10 @@ class Reads:
         done: Callable[[list[EventRow], bool], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        """A page of a session's events."""
-        self.ask(
-            lambda reader: reader.history(key, after_seq, until_seq, limit, max_bytes),
-            lambda page: done(*page),
-            failed,
-        )
+        """A page of a session's events, read together with others that are wanted now."""
+        self._pages.append(_Page((key, after_seq, until_seq, limit, max_bytes), done, failed))
+        if not self._paging:
+            self._read_next()
 
     def events(
         self,
@@ -140,6 +148,26 @@ class Reads:
     ) -> None:
         """Single events of a session."""
         self.ask(lambda reader: [reader.event(key, seq) for seq in seqs], done, failed)
+
+    def _read_next(self) -> None:
+        if not self._pages:
+            return
+        self._paging = True
+        pages = [self._pages.popleft() for _ in range(min(len(self._pages), PAGES))]
+
+        def done(found: list[tuple[list[EventRow], bool] | Exception]) -> None:
+            self._paging = False
+            self._read_next()
+            for page, answer in zip(pages, found, strict=True):
+                page.answer(answer)
+
+        def failed(error: Exception) -> None:
+            self._paging = False
+            self._read_next()
+            for page in pages:
+                page.answer(error)
+
+        self.ask(lambda reader: [page.read(reader) for page in pages], done, failed)
 
     def _load_next(self) -> None:
         if not self._wanted:
@@ -167,6 +195,40 @@ class Reads:
                     logger.exception("session %s was not loaded, and nobody could be told", session_id)
 
         self.ask(lambda reader: reader.load(ids), done, failed)
+
+
+class _Page:
+    """One page that is wanted, and whom to tell of it."""
+
+    __slots__ = ("_done", "_failed", "_wanted")
+
+    def __init__(
+        self,
+        wanted: tuple[int, int, int, int, int],
+        done: Callable[[list[EventRow], bool], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """`wanted`: what `Reader.history` is asked."""
+        self._wanted = wanted
+        self._done = done
+        self._failed = failed
+
+    def read(self, reader: Reader) -> tuple[list[EventRow], bool] | Exception:
+        """In the reader's thread; one page that cannot be read is no other's trouble."""
+        try:
+            return reader.history(*self._wanted)
+        except StorageError as error:
+            return error
+
+    def answer(self, found: tuple[list[EventRow], bool] | Exception) -> None:
+        """On the loop thread."""
+        try:
+            if isinstance(found, Exception):
+                self._failed(found)
+            else:
+                self._done(*found)
+        except Exception:
+            logger.exception("a page was read, and nobody could be told")
 
 
 class _Loaded:

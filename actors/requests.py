@@ -4,7 +4,7 @@ One function a request, by type in `HANDLERS`. Each lets time pass first, refuse
 anything, and returns the answer, or `WAITING` when the answer needs a read.
 """
 
-import os
+import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -32,6 +32,7 @@ from .messages import (
     Probe,
     Rated,
     RateSession,
+    ReadEvents,
     ReadHistory,
     Reopened,
     ReopenSession,
@@ -39,6 +40,7 @@ from .messages import (
     ResumeSession,
     SendMessage,
     State,
+    Subscriber,
     Tagged,
     TagSession,
     Tick,
@@ -46,17 +48,24 @@ from .messages import (
     UpdateContext,
 )
 from .packing import pack, pack_message
-from .reading import expired, look_up_message, read_history, resume, same_again
+from .reading import expired, look_up_message, read_events, read_history, resume, same_again
 from .session import Elsewhere, SessionActor, Waiting
-from .state import ACTIVITY, CREATED, REOPENED, SERVER_MADE
+from .state import ACTIVITY, CREATED, REOPENED, SERVER_MADE, Session
 
 MESSAGE: Final = EVENT_TYPES["message:received"]
+_random_bits = random.Random().getrandbits  # ids need no secrecy; the system's source costs far more
 _new_tuple = cast("Callable[[type[Accepted], tuple[object, ...]], Accepted]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 def on_tick(actor: SessionActor, _tick: Tick) -> None:
     """The wheel's wake-up: harmless when it is early, exact when it is late."""
     actor.pass_time(actor.shared.clock.now())
+    newest = actor.newest
+    if newest is not None:
+        if newest.asked:
+            newest.asked = False
+        else:
+            actor.newest = None
     actor.shared.rested(actor)
 
 
@@ -138,7 +147,7 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
     if created:
         flags |= CREATED
     if message_id is None:
-        message_id = f"{SERVER_MADE}{session.seq + 1}-{os.urandom(4).hex()}"
+        message_id = new_message_id(session)
     if request.author_id is None and request.attachments is request.data is request.in_reply_to is None:
         body = pack_message(author, message_id, request.text)
     else:
@@ -152,6 +161,49 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
     return _new_tuple(
         Accepted, (session.session_id, message_id, session.seq, False, created, flags & REOPENED != 0)
     )
+
+
+def take_text(
+    actor: SessionActor,
+    author: str,
+    message_id: str,
+    text: str,
+    now: float,
+    origin: Subscriber | None,
+    is_new: bool = False,
+) -> int:
+    """`on_send` at once for a text and nothing else, when nothing stands in its way; the message's seq.
+
+    0: nothing was done, and the message goes the way of every request, where all that is not plain is decided
+    (a session that is busy, closed or due, a message_id that was seen or may have been, a connection that is
+    not attached yet, an agent who will answer). The answer is owed by `actor.batch`.
+    `origin` None: nobody is to be attached. `is_new`: `new_message_id` made the message_id just now.
+    """
+    session = actor.session
+    shared = actor.shared
+    if (
+        session.status is not Status.ACTIVE
+        or session.due_at <= now
+        or now < session.last_at
+        or (origin is not None and session.session_id not in origin.attached)
+        or shared.agent is not None
+        or not actor.actor_inbox.is_idle()
+        or (not is_new and session.may_know(message_id))
+        or (author == "human" and session.handling is Handling.QUEUED)
+    ):
+        return 0
+    actor.touched = True
+    flags = shared.message_flags[author]
+    session.apply_message(now, author, message_id, flags)
+    actor.keep(MESSAGE, pack_message(author, message_id, text), now, flags, origin)
+    if session.due_at < actor.wake_at:
+        shared.wheel.file(actor, session.due_at)
+    return session.seq
+
+
+def new_message_id(session: Session) -> str:
+    """A message_id for the session's next event, if that is a message without one."""
+    return f"{SERVER_MADE}{session.seq + 1}-{_random_bits(32):08x}"
 
 
 def _pack_whole_message(request: SendMessage, message_id: str) -> bytes:
@@ -370,6 +422,7 @@ HANDLERS: Final[Mapping[type, Callable[[SessionActor, Any], Any]]] = {
     GetSession: on_get,
     ResumeSession: resume,
     ReadHistory: read_history,
+    ReadEvents: read_events,
     UpdateContext: on_update_context,
     CloseSession: on_close,
     ReopenSession: on_reopen,

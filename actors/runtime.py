@@ -5,8 +5,11 @@ loop. Every method may be called from any thread, and returns a future that can 
 """
 
 import asyncio
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
@@ -20,11 +23,16 @@ from .errors import Draining, InternalError, InvalidRequest
 from .futures import LoopFuture
 from .handles import SERVICE, USER, Event, Message, SentMessage, SessionHandle, Subscription
 from .messages import Accepted, Caller, Request, SendMessage
-from .values import check_json, check_list, check_map, check_text, check_timeouts, check_user
+from .requests import new_message_id, on_send, take_text
+from .values import check_json, check_list, check_map, check_text, check_timeouts, check_user, is_plain_text
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Posted = tuple[Callable[..., object], tuple[Any, ...], "LoopFuture[Any] | None"]
+"""A step to take on the loop thread, what it is called with, and who hears of a refusal."""
 
-AUTHORS = ("user", "human", "system")
+ROLES = {"user": "user", "ai": "ai", "human": "agent", "system": "service"}
+"""The role of who speaks, by the author of a message."""
 
 
 @runtime_checkable
@@ -66,6 +74,9 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._thread_id: int | None = None
+        self._posted: deque[Posted] = deque()
+        self._called = False
+        self._ended = False
         self._answers: dict[tuple[str, str], LoopFuture[Message]] = {}
         self._listener = Subscription(self._on_answer, lambda _: None)
 
@@ -107,7 +118,7 @@ class Runtime:
     async def start(self) -> None:
         """Open the file on the running loop; `async with` does it."""
         self._loop = asyncio.get_running_loop()
-        self._thread_id = threading.get_ident()
+        self._thread_id = get_ident()
         self.core.start()
         if self.core.agent is not None:
             self.core.agent.unanswered = self._on_silence
@@ -117,6 +128,8 @@ class Runtime:
     async def stop(self) -> None:
         """Finish what is under way, save every session, close the file; `async with` does it."""
         await self.core.stop()
+        self._ended = True
+        self._refuse_posted()
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on the runtime's loop from plain code, and wait for it."""
@@ -180,7 +193,7 @@ class Runtime:
             )
             reception.create(session_id, creation)
 
-        self._do(create, created)
+        self._do(create, (), created)
         return SessionHandle(self, None if request_key else session_id, created)
 
     def session(self, session_id: str) -> SessionHandle:
@@ -207,8 +220,7 @@ class Runtime:
         check_text(channel, "channel")
         message = self._message(text, message_id, data, attachments, context, author, author_id)
         reception = self.core.reception
-        accepted: LoopFuture[Any] = LoopFuture()
-        message.reply_to = accepted
+        sent = message.reply_to = self._sent(author)
 
         def deliver() -> None:
             session_id = reception.new_id(message.now)
@@ -217,7 +229,8 @@ class Runtime:
             )
             reception.send_to_user(session_id, creation, message)
 
-        return self._sent(deliver, accepted, by_user=author == "user")
+        self._do(deliver, (), sent)
+        return sent
 
     def send_to(
         self,
@@ -232,25 +245,35 @@ class Runtime:
         author_id: str | None = None,
     ) -> SentMessage:
         """A message to one session."""
-        message = self._message(text, message_id, data, attachments, context, author, author_id)
-        accepted: LoopFuture[Any] = LoopFuture()
-        message.reply_to = accepted
-        return self._sent(
-            lambda: self.core.registry.deliver(session_id, message), accepted, by_user=author == "user"
-        )
+        sent = self._sent(author)
+        if (
+            is_plain_text(text)
+            and (message_id is None or is_plain_text(message_id))
+            and data is None
+            and attachments is None
+            and context is None
+            and author_id is None
+            and not self._has_agent
+        ):
+            self._do(self._take_text, (sent, session_id, author, message_id, text, self.clock.now()), sent)
+        else:
+            message = self._message(text, message_id, data, attachments, context, author, author_id)
+            message.reply_to = sent
+            self._do(self._deliver, (session_id, message), sent)
+        return sent
 
     def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
         """Have `callback` called with each event of every session from now on."""
         audience = self.core.shared.audience
-        subscription = Subscription(callback, lambda each: self._do(lambda: audience.stop_observing(each)))
-        self._do(lambda: audience.observe(subscription))
+        subscription = Subscription(callback, lambda each: self._do(audience.stop_observing, (each,)))
+        self._do(audience.observe, (subscription,))
         return subscription
 
     def attach(self, session_id: str, callback: Callable[[Event], object]) -> Subscription:
         """Have `callback` called with each event of one session from now on."""
         audience = self.core.shared.audience
-        subscription = Subscription(callback, lambda each: self._do(lambda: audience.leave(each)))
-        self._do(lambda: audience.attach(session_id, subscription))
+        subscription = Subscription(callback, lambda each: self._do(audience.leave, (each,)))
+        self._do(audience.attach, (session_id, subscription))
         return subscription
 
     # -- asking ------------------------------------------------------------------------------------
@@ -261,7 +284,7 @@ class Runtime:
         """Send a request of `messages.py` to a session; `view` makes the future's value of the answer."""
         future: LoopFuture[Any] = LoopFuture()
         request.reply_to = future if view is None else _Viewed(future, view)
-        self._do(lambda: self.core.registry.deliver(session_id, request), future)
+        self._do(self._deliver, (session_id, request), future)
         return future
 
     def _message(
@@ -274,10 +297,6 @@ class Runtime:
         author: str,
         author_id: str | None,
     ) -> SendMessage:
-        if author not in AUTHORS:
-            raise InvalidRequest(
-                f"author must be one of {AUTHORS}, got {author!r}", details={"key": "author"}
-            )
         if text is None and data is None and attachments is None:
             raise InvalidRequest("a message needs a text, data or attachments", details={"key": "text"})
         check_text(text, "text")
@@ -287,7 +306,7 @@ class Runtime:
         check_list(attachments, "attachments")
         check_map(context, "context")
         return SendMessage(
-            by=USER if author == "user" else Caller("agent" if author == "human" else "service", author_id),
+            by=USER if author == "user" else Caller(ROLES[author], author_id),
             now=self.clock.now(),
             origin=self._listener if self._has_agent else None,
             attach=self._has_agent,
@@ -300,19 +319,50 @@ class Runtime:
             context=context,
         )
 
-    def _sent(
-        self, deliver: Callable[[], None], accepted: LoopFuture[Accepted], *, by_user: bool
-    ) -> SentMessage:
-        answer: LoopFuture[Message] = LoopFuture()
-        if self._has_agent and by_user:
-            answer.producer = self.core.dispatcher
-            accepted.add_done_callback(lambda future: self._expect_answer(future, answer))
+    def _sent(self, author: str) -> SentMessage:
+        """The future of a message by that author, who must be one."""
+        if author not in ROLES:
+            authors = ", ".join(ROLES)
+            raise InvalidRequest(
+                f"author must be one of {authors}, got {author!r}", details={"key": "author"}
+            )
+        if not self._has_agent:
+            return SentMessage("this runtime has no agent")
+        if author != "user":
+            return SentMessage("only a user's message is answered")
+        sent = SentMessage(None)
+        answer = sent.answer
+        answer.producer = self.core.dispatcher
+        sent.add_done_callback(lambda accepted: self._expect_answer(accepted, answer))
+        return sent
+
+    def _deliver(self, session_id: str, request: Request) -> None:
+        self.core.registry.deliver(session_id, request)
+
+    def _take_text(
+        self, sent: SentMessage, session_id: str, author: str, message_id: str | None, text: str, now: float
+    ) -> None:
+        """Have the session take a text, at once if nothing stands in its way."""
+        registry = self.core.registry
+        actor = registry.live.get(session_id)
+        if actor is None or registry.shared.handlers[SendMessage] is not on_send:
+            registry.deliver(session_id, _text_message(sent, author, message_id, text, now))
+            return
+        session = actor.session
+        seq = session.seq
+        known_id = new_message_id(session) if message_id is None else message_id
+        try:
+            taken = take_text(actor, author, known_id, text, now, None, message_id is None)
+        except Exception as error:  # noqa: BLE001  # as for any request: the registry starts it anew
+            message = _text_message(sent, author, message_id, text, now)
+            registry.shared.crashed(actor, message, error, seq)
+            return
+        if taken:
+            batch = actor.batch
+            assert batch is not None
+            batch.owed.append((sent, Accepted(session_id, known_id, taken, False, False, False)))
         else:
-            nobody = "only a user's message is answered" if self._has_agent else "this runtime has no agent"
-            error = InvalidRequest(f"{nobody}: nobody answers")
-            answer.set_exception((InvalidRequest, error, None))
-        self._do(deliver, accepted)
-        return SentMessage(accepted, answer)
+            registry.deliver(session_id, _text_message(sent, author, message_id, text, now))
 
     def _expect_answer(self, accepted: Any, answer: LoopFuture[Message]) -> None:
         try:
@@ -351,28 +401,84 @@ class Runtime:
                 error = InternalError(event["message"], session_id=event["session_id"])
                 answer.set_exception((InternalError, error, None))
 
-    def _do(self, step: Callable[[], None], future: LoopFuture[Any] | None = None) -> None:
-        """Take a step on the loop thread; a refusal goes to the future."""
+    def _do(
+        self, step: Callable[..., object], arguments: tuple[Any, ...], future: LoopFuture[Any] | None = None
+    ) -> None:
+        """Take a step on the loop thread; a refusal goes to the future.
+
+        From another thread it is posted: the loop is called once for all that is posted in a burst.
+        """
         loop = self._loop
         if loop is None:
             msg = "enter the runtime first: `with Runtime(...) as runtime`"
             raise RuntimeError(msg)
         if future is not None:
             future.producer = self.core.dispatcher
-        if threading.get_ident() == self._thread_id:
-            self._take(step, future)
+        if get_ident() == self._thread_id:
+            self._take(step, arguments, future)
             return
-        loop.call_soon_threadsafe(self._take, step, future)
+        self._posted.append((step, arguments, future))
+        if not self._called:
+            self._called = True
+            try:
+                loop.call_soon_threadsafe(self._take_posted)
+            except RuntimeError:  # the loop has been closed by its owner
+                self._ended = True
+        # Looked at after the append, while stop() takes what is there after setting it: one of the two sees
+        # the other.
+        if self._ended:
+            self._refuse_posted()
 
-    def _take(self, step: Callable[[], None], future: LoopFuture[Any] | None) -> None:
+    def _take_posted(self) -> None:
+        self._called = False  # before the look, so that who posts behind it calls again
+        posted = self._posted
+        for _ in range(len(posted)):
+            step, arguments, future = posted.popleft()
+            try:
+                self._take(step, arguments, future)
+            except Exception:
+                logger.exception("a step from another thread failed")
+
+    def _refuse_posted(self) -> None:
+        """Nobody will take what is posted; from any thread."""
+        while True:
+            try:
+                _, _, future = self._posted.popleft()
+            except IndexError:
+                return
+            if future is not None:
+                future.set_exception((Draining, Draining("this runtime has stopped"), None))
+
+    def _take(
+        self, step: Callable[..., object], arguments: tuple[Any, ...], future: LoopFuture[Any] | None
+    ) -> None:
         try:
             if future is not None and self.core.draining:
                 raise Draining("this runtime is going down")
-            step()
+            step(*arguments)
         except Exception as error:  # whatever it is, whoever waits must hear it
             if future is None:
                 raise
             future.set_exception((type(error), error, None))
+
+
+def _text_message(
+    sent: SentMessage, author: str, message_id: str | None, text: str, now: float
+) -> SendMessage:
+    return SendMessage(
+        by=USER if author == "user" else Caller(ROLES[author]),
+        now=now,
+        origin=None,
+        attach=False,
+        message_id=message_id,
+        author=author,
+        author_id=None,
+        text=text,
+        attachments=None,
+        data=None,
+        context=None,
+        reply_to=sent,
+    )
 
 
 class _Viewed:

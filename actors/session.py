@@ -11,6 +11,8 @@ asker and the actor lives; nothing restarts anything (the registry does); a stop
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sojourn.storage import EVENT_TYPES, EventRow, SessionRow
 
 from .errors import SessionError, StorageFailed, TooManyAttachments
@@ -19,6 +21,7 @@ from .lifecycle import NEVER, Status
 from .loop import LoopActor, StopFlag
 from .mailbox import Mailbox
 from .messages import Subscriber, Tick
+from .newest import Newest
 from .packing import pack
 from .snapshots import freeze
 from .state import Session
@@ -37,6 +40,9 @@ class Waiting:
 
 WAITING: Final = Waiting()
 
+MOST_EVENTS_TO_FOLD: Final = 2048
+"""Events behind a snapshot, at most, whatever the length of the session: some milliseconds to fold."""
+
 
 class Elsewhere:
     """Instead of an answer: the request was passed on, and will be answered there."""
@@ -47,14 +53,17 @@ class Elsewhere:
 ELSEWHERE: Final = Elsewhere()
 
 
+@mypyc_attr(native_class=False)  # Pykka's actors are not
 class SessionActor(LoopActor):
     """One session in memory. Started by the registry, on the loop thread."""
 
     __slots__ = (
         "batch",
         "current",
+        "newest",
         "session",
         "shared",
+        "snapshot_at",
         "snapshot_seq",
         "stored_due",
         "touched",
@@ -76,7 +85,7 @@ class SessionActor(LoopActor):
         """The batch with its newest event, until that is committed."""
         self.current: Any = None
         """The request whose answer is waited for."""
-        self.snapshot_seq = session.seq
+        self.saved_at(session.seq)
         self.stored_due = stored_due
         """The deadline in the session's row: never later than the true one."""
         self.touched = True
@@ -182,6 +191,8 @@ class SessionActor(LoopActor):
             self.join()
         row: EventRow = (session.key, session.seq, at, code, flags, body)
         batch.events.append(row)
+        if self.newest is not None:
+            self.newest.add(row)
         others = shared.audience.others(session.session_id, cause)
         if others:
             frame = visible(row, session.session_id, shared.sensitive)
@@ -189,7 +200,7 @@ class SessionActor(LoopActor):
                 batch.owed.append((subscriber, frame))
         if session.due_at < self.stored_due:
             self.stored_due = batch.deadlines[session.key] = session.due_at
-        if session.seq - self.snapshot_seq >= shared.snapshot_every:
+        if session.seq >= self.snapshot_at:
             self.snapshot()
 
     def join(self) -> "Gathering":
@@ -214,7 +225,7 @@ class SessionActor(LoopActor):
         """Have the session's row rewritten with the same commit: state, deadline and snapshot."""
         session = self.session
         batch = self.join()
-        self.snapshot_seq = session.seq
+        self.saved_at(session.seq)
         self.stored_due = session.due_at
         batch.deadlines.pop(session.key, None)
         first = batch.rows.get(session.key)
@@ -223,6 +234,15 @@ class SessionActor(LoopActor):
         batch.rows[session.key] = self._row(
             freeze(session), first and first.request_key, first and first.resume_hash
         )
+
+    def saved_at(self, seq: int) -> None:
+        """The snapshot in the session's row is of this `seq`.
+
+        It holds what was answered to every message, so it costs as much as the session is long: the longer
+        the session, the rarer they are, and a message costs the same however many came before it.
+        """
+        self.snapshot_seq = seq
+        self.snapshot_at = seq + max(self.shared.snapshot_every, min(seq // 4, MOST_EVENTS_TO_FOLD))
 
     def _row(self, snapshot: bytes | None, request_key: str | None, token_hash: bytes | None) -> SessionRow:
         session = self.session

@@ -1,15 +1,18 @@
 """A session as bytes and back: what activation starts from, with the events behind it."""
 
 import struct
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
-from sojourn.storage import EVENT_NAMES, SessionRow, StoredSession
+from sojourn.storage import EVENT_NAMES, EVENT_TYPES, DueSession, SessionRow, StoredSession
 
 from .lifecycle import NEVER, Handling, Status, Timeouts
 from .packing import pack, unpack
 from .state import Session
 
 VERSION: Final = 1
+_CREATED: Final = EVENT_TYPES["session:created"]
+_CONTEXT_UPDATED: Final = EVENT_TYPES["session:context:updated"]
 
 
 def freeze(session: Session) -> bytes:
@@ -121,15 +124,65 @@ def restore(stored: StoredSession) -> Session:
     return session
 
 
+def restore_times(due: DueSession) -> Session:
+    """What `restore` gives, as far as time is concerned: `seq`, status and handling, every instant, timer and
+    deadline; user, context, metadata, tags and answers are left out.
+
+    For those who only let time pass: it costs a third, which counts when a hundred thousand fall due at once.
+    """
+    session = Session(due.key, due.session_id)
+    if due.snapshot is not None:
+        _thaw_times(session, due.snapshot)
+    for _, _, at, code, flags, body in due.tail:
+        if code == _CREATED:
+            session.seq += 1
+            session.created_at = session.last_activity_at = session.last_at = at
+            session.timeouts = Timeouts.from_map(unpack(body)["timeouts"])
+            session.rearm()
+        else:
+            # A type that the fold does not know changes what every event changes: the place and the instant.
+            event = "" if code == _CONTEXT_UPDATED else EVENT_NAMES[code]
+            session.apply(event, at, unpack(body), flags)
+    return session
+
+
+def _thaw_times(session: Session, snapshot: bytes) -> None:
+    fields = unpack(snapshot)
+    if fields[0] != VERSION:
+        msg = f"the snapshot of session {session.session_id} has version {fields[0]}, not {VERSION}"
+        raise ValueError(msg)
+    session.seq = fields[1]
+    session.status = Status(fields[2])
+    session.handling = Handling(fields[3])
+    session_timeout, keep_alive, dialog_timeout, max_lifetime = fields[13]
+    session.timeouts = Timeouts.of(session_timeout, keep_alive, max_lifetime, dialog_timeout)
+    session.created_at = fields[14]
+    session.last_activity_at = fields[15]
+    session.last_at = fields[16]
+    session.closed_at = fields[17]
+    session.dialog_from = NEVER if fields[22] is None else fields[22]
+    if fields[23]:
+        session.reminders = {name: (when, data) for name, (when, data) in fields[23].items()}
+    session.rearm()
+
+
 def _freeze_answers(answers: dict[int, int | tuple[int, ...]]) -> bytes:
     """Pairs of 64-bit hash and answer, flat; colliding hashes stand several times."""
     if not answers:
         return b""
-    flat: list[int] = []
-    for key, known in answers.items():
-        for each in known if isinstance(known, tuple) else (known,):
-            flat += (key, each)
-    return struct.pack(f"<{len(flat)}Q", *flat)
+    try:
+        flat = [0] * (2 * len(answers))
+        flat[::2] = answers.keys()
+        flat[1::2] = cast("Iterable[int]", answers.values())
+        return struct.pack(f"<{len(flat)}Q", *flat)
+    except struct.error:  # a tuple: hashes that collide are rare, and a loop costs five times as much
+        flat = [
+            number
+            for key, known in answers.items()
+            for each in (known if isinstance(known, tuple) else (known,))
+            for number in (key, each)
+        ]
+        return struct.pack(f"<{len(flat)}Q", *flat)
 
 
 def _thaw_answers(packed: bytes) -> dict[int, Any] | None:

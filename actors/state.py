@@ -203,6 +203,16 @@ class Session:
         name = min(reminders, key=lambda each: reminders[each][0])
         return Lapse(On.REMINDER, "reminder:fired", at, {"name": name, "data": reminders[name][1]})
 
+    def may_know(self, message_id: str) -> bool:
+        """May it have been answered before? If not, it is new; else `recall` and `candidates` know more."""
+        recent = self.recent
+        if recent is not None and message_id in recent:
+            return True
+        if message_id[0:1] == SERVER_MADE:
+            return True
+        answers = self.answers
+        return answers is not None and message_hash(message_id) in answers
+
     def recall(self, message_id: str) -> Answer | None:
         """What was answered to this very message_id since the last snapshot."""
         known = None if self.recent is None else self.recent.get(message_id)

@@ -4,9 +4,10 @@ Behind each commit it uses what time is left: the index follows the journal when
 has fallen too far behind. Checkpoints have another thread, so that no commit waits for one.
 """
 
-import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import pykka
@@ -25,13 +26,53 @@ BUSY_BATCH: Final = 128
 """Events in a batch from which on the store counts as busy: the next batch is on its way."""
 CHECKPOINT_EVENTS: Final = 50_000
 """Events between two checkpoints."""
+AHEAD: Final = 4096
+"""Events that may wait to be stored in memory: one statement's worth."""
 
 
 class WriteBatch(NamedTuple):
-    """From group commit: store it, then have `done` called on the loop thread."""
+    """From group commit: store it, then call `done`, here in the store's thread."""
 
     batch: Batch
     done: Callable[[StorageError | None], None]
+
+
+class Ahead:
+    """Batches that count as stored before they are in the journal: durability `memory`, where nothing outlives
+    the process anyway. Whoever reads has them stored first.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._waiting: deque[Batch] = deque()
+        # Held while batches are stored, so that a reader behind it sees all that was handed over before.
+        self._storing = Lock()
+        self._events = 0
+
+    def add(self, batch: Batch) -> bool:
+        """Take one more, on the loop thread; True: so many wait that they should be stored now."""
+        self._waiting.append(batch)
+        self._events += len(batch.events)
+        if self._events < AHEAD:
+            return False
+        self._events = 0
+        return True
+
+    def store(self) -> None:
+        """Store all that waits; from any thread."""
+        with self._storing:
+            while self._waiting:
+                batch = self._waiting.popleft()
+                try:
+                    self._journal.commit(batch)
+                except StorageError as error:
+                    logger.critical("%d events that were acknowledged are lost: %s", len(batch.events), error)
+
+
+class StoreAhead(NamedTuple):
+    """Store what waits there."""
+
+    ahead: Ahead
 
 
 class StoreActor(pykka.ThreadingActor):
@@ -42,17 +83,19 @@ class StoreActor(pykka.ThreadingActor):
     def __init__(
         self,
         journal: Journal,
-        loop: asyncio.AbstractEventLoop,
         checkpoint: Callable[[], None],
     ) -> None:
         """The journal is used by this thread alone from now on; `checkpoint` asks for one elsewhere."""
         super().__init__()
         self._journal = journal
-        self._loop = loop
         self._checkpoint = checkpoint
         self._since_checkpoint = 0
 
     def on_receive(self, message: Any) -> Any:
+        if isinstance(message, StoreAhead):
+            message.ahead.store()
+            self._tidy(busy=True)
+            return None
         if not isinstance(message, WriteBatch):
             return super().on_receive(message)
         error: StorageError | None = None
@@ -63,10 +106,7 @@ class StoreActor(pykka.ThreadingActor):
         except Exception as failure:  # whatever it is, nothing was stored and everybody must hear it
             logger.exception("commit failed")
             error = WriteFailed(self._journal.path, str(failure))
-        try:
-            self._loop.call_soon_threadsafe(message.done, error)
-        except RuntimeError:
-            logger.debug("the loop ended before it heard of its last commit")
+        message.done(error)
         self._since_checkpoint += len(message.batch.events)
         self._tidy(busy=len(message.batch.events) >= BUSY_BATCH)
         return None

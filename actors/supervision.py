@@ -27,7 +27,9 @@ class DeadLetter:
     at: float
     session_id: str
     reason: str
-    """`stopped`, `mailbox_full`, `loop_closed` or `poison`."""
+    """`stopped`, `mailbox_full`, `loop_closed`, `poison`, `not_found` (there is no such session),
+    `not_loaded` (it could not be read) or `draining`.
+    """
     message: str
     """The type of the message; its content is not kept."""
 

@@ -67,6 +67,11 @@ def check_text(value: Any, path: str) -> None:
     _check_kind(value, path, str, "a text")
 
 
+def is_plain_text(value: Any) -> bool:
+    """Can it be taken as it is? Not every text is plain: `check_text` decides the rest."""
+    return type(value) is str and value.isascii()
+
+
 def check_map(value: Any, path: str) -> None:
     """Raise `InvalidRequest` unless it is a map that JSON has, or None."""
     _check_kind(value, path, dict, "a map")
@@ -88,6 +93,14 @@ def check_rating(rating: Any) -> None:
     """Raise `InvalidRequest` unless it is 1, 2, 3, 4 or 5."""
     if isinstance(rating, bool) or not isinstance(rating, int) or rating not in range(1, 6):
         raise _wrong("rating", "a whole number from 1 to 5", repr(rating))
+
+
+def check_page(after_seq: Any, limit: Any) -> None:
+    """Raise `InvalidRequest` unless it is a place in a history, 0 or more, and a number of events above 0."""
+    if type(after_seq) is not int or after_seq < 0:
+        raise _wrong("after_seq", "a whole number, 0 or more", repr(after_seq))
+    if type(limit) is not int or limit < 1:
+        raise _wrong("limit", "a whole number above 0", repr(limit))
 
 
 def _check_kind(value: Any, path: str, kind: Any, expected: str) -> None:

@@ -5,13 +5,19 @@ caller's role, what is attached, the heartbeat, and how the conversation ends. I
 no socket, so both transports and the tests share it.
 """
 
+import logging
+import uuid
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from sojourn.actors import SessionError
 from sojourn.actors.messages import Caller
 
+from .acknowledgements import Acknowledgements
 from .codec import encode
 from .errors import ProtocolError, WireError, error_frame, goodbye_frame
+
+logger = logging.getLogger(__name__)
 
 NO_ROLE: Final = Caller("user")
 
@@ -32,6 +38,7 @@ class Peer:
     """One connection's state. It is a `Subscriber`: a commit hands it the events of its sessions."""
 
     __slots__ = (
+        "acknowledgements",
         "attached",
         "author",
         "caller",
@@ -62,6 +69,7 @@ class Peer:
         self.transport = transport
         self.max_attachments = max_attachments
         self.left = left
+        self.acknowledgements = Acknowledgements(self)
         self.attached: set[str] = set()
         self.caller = NO_ROLE
         self.author = "user"
@@ -85,8 +93,9 @@ class Peer:
             self.transport.flush_soon()
         outgoing.append(body)
 
-    set = send
-    """A commit hands over an event."""
+    def set(self, body: bytes) -> None:
+        """A commit hands over an event."""
+        self.send(body)
 
     def set_exception(self, _exc_info: Any = None) -> None:
         """The commit failed: the event never happened."""
@@ -102,6 +111,10 @@ class Peer:
             outgoing.append(body)
         if self.farewell and not self.unanswered:
             self._part()
+
+    def fail(self, error: BaseException, reply_to: int | str | None) -> None:
+        """Answer a request with what an exception says."""
+        self.refuse(wire_error(error), reply_to)
 
     def refuse(self, error: WireError | ProtocolError, reply_to: int | str | None) -> None:
         """Answer a request with an error."""
@@ -136,3 +149,16 @@ class Peer:
         if not self.ended:
             self.ended = True
             self.left(self)
+
+
+def wire_error(error: BaseException) -> WireError:
+    """What the wire says of an exception; what nobody foresaw is logged under the `error_id` that is sent."""
+    if isinstance(error, SessionError):
+        return WireError(
+            error.code, error.message, error.details, error.retry_after, session_id=error.session_id
+        )
+    if isinstance(error, WireError):
+        return error
+    error_id = uuid.uuid4().hex
+    logger.error("a request failed, error_id %s", error_id, exc_info=error)
+    return WireError("internal_error", "the server failed on this request", {"error_id": error_id})

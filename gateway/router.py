@@ -30,14 +30,16 @@ from sojourn.actors.messages import (
     UpdateContext,
 )
 from sojourn.actors.packing import pack
+from sojourn.actors.requests import take_text
 
 from . import replies
+from .acknowledgements import accepted
 from .codec import decode, usable_id
 from .errors import InvalidPayload, ProtocolError, WireError
 from .limits import Limits, grant_heartbeat
 from .messages import PROTOCOL_VERSION, check, check_role, plain_message, request_of
 from .peer import Peer
-from .replies import Reply, View, WireMessage, wire_error
+from .replies import Reply, View, WireMessage
 
 Frame = dict[str, Any]
 
@@ -62,6 +64,7 @@ class Router:
         core: Core = runtime.core
         self._core = core
         self._registry = core.registry
+        self._live = core.registry.live
         self._reception = core.reception
         self._commits = core.commits
         self._limits = limits
@@ -106,9 +109,16 @@ class Router:
             if plain is not None and not self._core.draining:
                 request_id, session_id, message_id, text = plain
                 frame = {"id": request_id}
-                self._registry.deliver(
-                    session_id, WireMessage(peer, request_id, now, peer.author, message_id, text)
-                )
+                actor = self._live.get(session_id)
+                if actor is not None and peer.caller.id is None:
+                    seq = take_text(actor, peer.author, message_id, text, now, peer)
+                    if seq:
+                        body = accepted(session_id, message_id, seq, request_id)
+                        assert actor.batch is not None
+                        actor.batch.owed.append((peer.acknowledgements, body))
+                        return
+                message = WireMessage(peer, request_id, now, peer.author, message_id, text)
+                self._registry.deliver(session_id, message)
                 return
             frame = decode(body)
             request = request_of(frame)
@@ -123,9 +133,9 @@ class Router:
         except InvalidPayload as error:
             peer.refuse(error, usable_id(frame) if error.reply_to is None else error.reply_to)
         except (WireError, SessionError) as error:
-            peer.refuse(wire_error(error), usable_id(frame))
+            peer.fail(error, usable_id(frame))
         except Exception as error:  # noqa: BLE001  # ours to mend, and no other connection's business
-            peer.refuse(wire_error(error), usable_id(frame))
+            peer.fail(error, usable_id(frame))
 
     # -- the connection itself ---------------------------------------------------------------------
 

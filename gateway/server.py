@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from sojourn._version import __version__
 from sojourn.actors import Runtime
@@ -80,6 +80,7 @@ class Server:
         self.router = Router(self.runtime, limits, "tcp", f"sojourn/{__version__}", self.watch_heartbeat)
         self.receive = self.router.receive
         self._wheel = self.runtime.core.shared.wheel
+        self._commits = self.runtime.core.commits
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -133,6 +134,11 @@ class Server:
             self._loop.call_soon(self._flush)
         dirty.append(connection)
 
+    def after_read(self) -> None:
+        """Pace the commits within a long turn; who is answered by one need not wait for the turn's end."""
+        if self._commits.pace():
+            self._flush()
+
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
@@ -168,7 +174,7 @@ class Server:
     async def _open(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                lambda: TcpConnection(self), connection, ssl=self.config.tls
+                lambda: cast("asyncio.Protocol", TcpConnection(self)), connection, ssl=self.config.tls
             )
         except (OSError, ssl.SSLError) as error:
             logger.info("a connection ended before it began: %s", error)

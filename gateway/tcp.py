@@ -34,15 +34,19 @@ class Host(Protocol):
 
     def now(self) -> float: ...
 
+    def after_read(self) -> None:
+        """One of the reads of this turn is done."""
+        ...
+
     def flush_soon(self, connection: "TcpConnection") -> None:
-        """Have `connection.flush` called at the end of this turn."""
+        """Have `connection.flush` called at the end of this turn, or before."""
         ...
 
     def lost(self, connection: "TcpConnection") -> None: ...
 
 
-class TcpConnection(asyncio.Protocol):
-    """One TCP connection."""
+class TcpConnection:
+    """One TCP connection: an `asyncio.Protocol`, though not by name, for that class can't be compiled."""
 
     __slots__ = ("_closing", "_decoder", "_half_closed", "_host", "_slow", "_transport", "peer")
 
@@ -80,6 +84,7 @@ class TcpConnection(asyncio.Protocol):
             return
         if decoder.error is not None:
             peer.distrust(decoder.error)
+        host.after_read()
 
     def eof_received(self) -> bool:
         """The client says no more, and may still read: it gets its answers."""
@@ -98,6 +103,9 @@ class TcpConnection(asyncio.Protocol):
         peer.outgoing.clear()
         peer.say_goodbye("slow_consumer")
         self._slow = asyncio.get_running_loop().call_later(SLOW_CONSUMER_GRACE, transport.abort)
+
+    def resume_writing(self) -> None:
+        """All was written; a reader that was told goodbye still has to go."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._slow is not None:

@@ -4,6 +4,7 @@ Nothing here knows a clock or a rule of the life cycle.
 """
 
 from .connection import Durability
+from .due import DueSession
 from .errors import (
     CannotOpen,
     JournalCorrupt,
@@ -27,6 +28,7 @@ __all__ = [
     "EVENT_TYPES",
     "Batch",
     "CannotOpen",
+    "DueSession",
     "Durability",
     "EventRow",
     "Journal",

@@ -4,13 +4,14 @@
 
 import json
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Container, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Self, TypeVar
 
 from sqlite_utils import Database
 
 from .connection import connect_reader, opening, reading, refuse_cut_file, resolve
+from .due import DueSession, read_due, read_due_among
 from .errors import CannotOpen, NotADatabase
 from .history import MAX_SEQ, read_event, read_history, read_tails
 from .packed import PACKED_DEADLINE, PACKED_SESSION, unpack_deadlines, unpack_sessions
@@ -155,6 +156,18 @@ class Reader:
         deadlines = unpack_deadlines(text)
         deadlines.sort()
         return deadlines
+
+    def due_page(
+        self, now: float, limit: int, after: tuple[float, int] | None, known: Container[str]
+    ) -> tuple[list[tuple[float, int, str]], list[DueSession]]:
+        """As `due`, and what is stored of those of them that are not `known` by id, in the same order."""
+        with self._snapshot() as connection:
+            return read_due(connection, now, limit, after, known)
+
+    def due_among(self, session_ids: Sequence[str]) -> list[DueSession]:
+        """The sessions of these ids for which anything may ever fall due."""
+        with self._snapshot() as connection:
+            return read_due_among(connection, session_ids)
 
     def history(
         self,

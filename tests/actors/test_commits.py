@@ -25,18 +25,21 @@ class SlowWriter:
         self.journal = Journal.open(None, "memory")
         self.waiting: list[tuple[Batch, Done]] = []
 
-    def write(self, batch: Batch, done: Done) -> None:
+    def write(self, batch: Batch, done: Done) -> bool:
         self.waiting.append((batch, done))
+        return False
 
-    def commit(self) -> None:
-        """Store the batch that waits, and tell."""
+    async def commit(self) -> None:
+        """Store the batch that waits, and tell; it is heard a turn later."""
         batch, done = self.waiting.pop(0)
         self.journal.commit(batch)
         done(None)
+        await turn()
 
-    def fail(self) -> None:
+    async def fail(self) -> None:
         _, done = self.waiting.pop(0)
         done(WriteFailed(None, "no room"))
+        await turn()
 
     def stored(self) -> list[int]:
         """The seqs of the events in the journal."""
@@ -87,7 +90,7 @@ def test_what_arises_in_one_turn_is_one_commit(writer: SlowWriter) -> None:
         await turn()
         assert [len(batch.events) for batch, _ in writer.waiting] == [5]
         assert not commits.idle
-        writer.commit()
+        await writer.commit()
         assert commits.idle
         assert (commits.commits, commits.committed_events) == (1, 5)
         assert writer.stored() == [1, 2, 3, 4, 5]
@@ -104,9 +107,9 @@ def test_one_commit_is_in_flight_and_the_next_batch_gathers_meanwhile(writer: Sl
             add(commits, seq)
             await turn()
         assert [len(batch.events) for batch, _ in writer.waiting] == [1]
-        writer.commit()
+        await writer.commit()
         assert [len(batch.events) for batch, _ in writer.waiting] == [3]
-        writer.commit()
+        await writer.commit()
         await turn()
         assert writer.waiting == []
         assert writer.stored() == [1, 2, 3, 4]
@@ -129,11 +132,11 @@ def test_answers_leave_after_their_commit_in_the_order_they_arose(writer: SlowWr
         commits.after(first, Target("c", heard), 3)  # in flight: it waits all the same
         commits.after(None, Target("now", heard), 0)
         assert heard == [("now", 0)]
-        writer.commit()
+        await writer.commit()
         assert heard[1:] == [("a", 1), ("b", ValueError), ("c", 3)]
         commits.after(first, Target("late", heard), 5)
         assert heard[-1] == ("late", 5)
-        writer.commit()
+        await writer.commit()
         assert heard[-1] == ("d", 4)
 
     asyncio.run(run())
@@ -147,7 +150,7 @@ def test_the_next_commit_starts_before_the_answers_of_the_last_are_given(writer:
         commits.gathering.owed.append((Then(lambda: under_way.append(len(writer.waiting))), None))
         await turn()
         add(commits, 2)
-        writer.commit()
+        await writer.commit()
         assert under_way == [1]
 
     asyncio.run(run())
@@ -170,7 +173,7 @@ def test_a_failed_commit_takes_what_gathered_behind_it_and_the_next_starts_clean
         commits.gathering.owed.append(
             (Then(lambda: heard.append("done"), lambda error: heard.append(type(error))), None)
         )
-        writer.fail()
+        await writer.fail()
         assert heard == [("a", StorageFailed), ("b", StorageFailed), StorageFailed]
         assert len(gone) == 1
         assert "no room" in gone[0][1]
@@ -178,7 +181,7 @@ def test_a_failed_commit_takes_what_gathered_behind_it_and_the_next_starts_clean
         assert commits.commits == 0
         add(commits, 1)
         await turn()
-        writer.commit()
+        await writer.commit()
         assert writer.stored() == [1]
 
     asyncio.run(run())
@@ -201,7 +204,7 @@ def test_an_answer_that_cannot_be_given_keeps_no_other_waiting(writer: SlowWrite
             commits.after(commits.gathering, Target("a", heard), 1)
             flushed = asyncio.ensure_future(commits.flushed())
             await turn()
-            finish()
+            await finish()
             await flushed
             assert heard.pop() == ("a", expected)
 
@@ -217,10 +220,10 @@ def test_flushed_waits_for_what_gathers_and_what_is_in_flight(writer: SlowWriter
         add(commits, 2)
         flushed = asyncio.ensure_future(commits.flushed())
         await turn()
-        writer.commit()
+        await writer.commit()
         await turn()
         assert not flushed.done()
-        writer.commit()
+        await writer.commit()
         await flushed
 
     asyncio.run(run())

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 
 from sojourn.actors.context import MASK, SensitiveKeys
-from sojourn.actors.events import session_map, visible
+from sojourn.actors.events import event_map, session_map, visible
 from sojourn.actors.lifecycle import On
 from sojourn.actors.packing import pack, unpack
 from tests.actors.lives import BY, START, Life, Wish, live, patient, timeouts, wishes
@@ -31,6 +31,7 @@ def test_an_event_is_seen_whole(settings: dict[str, float | None], asked: list[W
         for seq, (event, each) in enumerate(zip(seen(life, sensitive), life.events, strict=True), 1):
             head = {"type": each.event, "session_id": "s-1", "seq": seq, "at": each.at}
             assert event == head | unpack(pack(each.payload))
+        assert seen(life, sensitive) == [event_map(row, "s-1", sensitive) for row in life.rows()]
 
 
 def test_secrets_are_hidden_in_the_creation_and_in_every_patch() -> None:

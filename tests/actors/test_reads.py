@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sojourn.actors.reads import ReaderActor, Reads
-from sojourn.storage import Journal, ReadFailed, StoredSession
+from sojourn.storage import EventRow, Journal, ReadFailed, StoredSession
 from tests.actors.house import PATIENCE
 from tests.storage.samples import batch, event, session
 
@@ -95,6 +95,88 @@ def test_many_loads_wanted_at_once_take_a_few_reads(journal: Journal) -> None:
         first = answers.found["s1"]
         assert first is not None
         assert [row[1] for row in first.tail] == [1, 2, 3]
+
+    run(journal, steps)
+
+
+def test_pages_wanted_at_once_take_a_few_reads_and_come_in_their_order(journal: Journal) -> None:
+    async def steps(reads: Reads, ref: Any) -> None:
+        jobs, tell = list[Any](), ref.tell
+
+        def counted(job: Any) -> None:
+            jobs.append(job)
+            tell(job)
+
+        ref.tell = counted
+        answers: list[tuple[int, list[int], bool]] = []
+        arrived = asyncio.Event()
+
+        def want(after_seq: int) -> None:
+            def done(rows: list[EventRow], more: bool) -> None:
+                answers.append((after_seq, [row[1] for row in rows], more))
+                if len(answers) == 40:
+                    arrived.set()
+
+            def failed(error: Exception) -> None:
+                raise error
+
+            reads.history(1, after_seq, 3, 2, 1 << 20, done, failed)
+
+        for n in range(40):
+            want(n % 3)
+        assert not reads.idle
+        await asyncio.wait_for(arrived.wait(), PATIENCE)
+        assert reads.idle
+        assert len(jobs) == 3  # the first alone, the rest in pages
+        expected = {0: ([1, 2], True), 1: ([2, 3], False), 2: ([3], False)}
+        assert answers == [(n % 3, *expected[n % 3]) for n in range(40)]
+
+    run(journal, steps)
+
+
+def test_a_page_that_nobody_takes_or_cannot_be_read_costs_the_others_nothing(journal: Journal) -> None:
+    async def steps(reads: Reads, ref: Any) -> None:
+        reader = ref._actor_weakref()._reader
+        read, answers, arrived = reader.history, list[Any](), asyncio.Event()
+
+        def history(key: int, *rest: Any) -> Any:
+            if key == 2:
+                raise ReadFailed("sojourn.db", "unreadable")
+            return read(key, *rest)
+
+        reader.history = history
+
+        def take(answer: Any) -> None:
+            answers.append(answer)
+            if len(answers) == 4:
+                arrived.set()
+
+        def boom(_rows: Any, _more: bool) -> None:
+            take("boom")
+            raise ZeroDivisionError
+
+        for key, done in ((1, None), (1, boom), (2, None), (1, None)):
+            reads.history(key, 0, 3, 9, 1 << 20, done or (lambda rows, more: take(len(rows))), take)
+        await asyncio.wait_for(arrived.wait(), PATIENCE)
+        assert [type(each).__name__ if isinstance(each, Exception) else each for each in answers] == [
+            3,
+            "boom",
+            "ReadFailed",
+            3,
+        ]
+        assert reads.idle
+
+    run(journal, steps)
+
+
+def test_a_reader_that_has_stopped_tells_who_wants_a_page(journal: Journal) -> None:
+    async def steps(reads: Reads, ref: Any) -> None:
+        ref.stop()
+        errors: list[Exception] = []
+        for _ in range(2):
+            reads.history(1, 0, 3, 9, 1 << 20, lambda rows, more: None, errors.append)
+        assert len(errors) == 2
+        assert reads.idle
 
     run(journal, steps)
 

@@ -15,6 +15,8 @@ import pytest
 
 from sojourn.actors import SessionConfig
 from sojourn.actors.errors import SessionExpired, StorageFailed
+from sojourn.actors.sweep import SWEEP_PAGE
+from sojourn.storage import ReadFailed
 from tests.actors.house import PATIENCE, START, House, config, history, say, state, texts, told
 
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)
@@ -157,6 +159,40 @@ def test_what_was_read_before_a_session_expired_and_left_memory_is_not_believed(
         house.runtime.run(sweep(), PATIENCE)
         house.settle()
         assert [seq for _, seq, _, _ in house.journal()] == [1, 2]
+
+
+def test_a_failed_read_ends_a_sweep_behind_the_pages_that_it_has_begun(path: Path) -> None:
+    """The second page cannot be read while the first is ticked: that is stored first, the rest follows."""
+    with House(path, config=config(session=SHORT)) as house:
+        count = SWEEP_PAGE + 100
+        for number in range(count):
+            house.create(timeouts={"session_timeout": 100.0 + number})
+        house.stop()
+        house.start(after=5000)
+        core = house.runtime.core
+        reads: Any = core.reads
+        ask = reads.ask
+        asked = 0
+
+        def fail_the_second(question: Any, done: Any, failed: Any) -> None:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                core.loop.call_soon(failed, ReadFailed(str(path), "no"))
+            else:
+                ask(question, done, failed)
+
+        async def sweep() -> int:
+            reads.ask = fail_the_second
+            house.registry.sweep(house.clock.now())
+            await until(lambda: not house.registry.sweeping)
+            del reads.ask
+            return core.commits.committed_events
+
+        assert house.runtime.run(sweep(), PATIENCE) == SWEEP_PAGE
+        house.advance(10)
+        expired = [at for _, _, kind, at in house.journal() if kind == "session:expired"]
+        assert expired == [100.0 + number for number in range(count)]
 
 
 def test_a_session_that_cannot_be_restored_harms_no_other(path: Path) -> None:

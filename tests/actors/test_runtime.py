@@ -177,6 +177,10 @@ REFUSED: dict[str, Callable[[Runtime, SessionHandle], Any]] = {
     "a message_id with a lone surrogate": lambda runtime, session: session.send("x", message_id="\ud800"),
     "attachments that are no list": lambda runtime, session: session.send(attachments={"a": 1}),  # type: ignore[arg-type]
     "a context that is no map": lambda runtime, session: session.update_context([1]),  # type: ignore[arg-type]
+    "a history from before the beginning": lambda runtime, session: session.history(after_seq=-1),
+    "a history from a place that is no number": lambda runtime, session: session.history("1"),  # type: ignore[arg-type]
+    "a page without events": lambda runtime, session: session.history(limit=0),
+    "the last -1 events": lambda runtime, session: session.recent(-1),
     "a rating of 6": lambda runtime, session: session.rate(6),
     "a rating of 0": lambda runtime, session: session.rate(0),
     "a timeout of 0": lambda runtime, session: runtime.create(timeouts={"session_timeout": 0}),

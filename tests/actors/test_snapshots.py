@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from sojourn.actors import state
 from sojourn.actors.lifecycle import NEVER, Handling, On, Status
-from sojourn.actors.snapshots import freeze, restore, thaw
+from sojourn.actors.packing import pack
+from sojourn.actors.snapshots import freeze, restore, restore_times, thaw
 from sojourn.actors.state import CREATED, Answer, Session
-from sojourn.storage import EVENT_TYPES
+from sojourn.storage import EVENT_TYPES, DueSession
 from tests.actors.lives import START, Life, Wish, live, patient, timeouts, wishes
 
 
@@ -43,6 +44,45 @@ def test_a_snapshot_at_any_point_and_the_events_behind_it_are_the_session(
         halfway.apply(*each)
     restored = restore(life.stored(cut, freeze(halfway) if cut else None))
     assert facts(restored) == facts(life.session)
+
+
+TIMES = (
+    *("seq", "status", "handling", "timeouts", "created_at", "last_activity_at", "last_at", "closed_at"),
+    *("dialog_from", "reminders", "expires_at", "due_at"),
+)
+"""What time is concerned with: all that `Session.lapse` and the folding of a lapse may look at."""
+
+
+@patient
+@given(timeouts, wishes, st.integers(0, 30))
+def test_the_times_alone_are_restored_as_the_whole_session_has_them(
+    settings: dict[str, float | None], asked: list[Wish], cut: int
+) -> None:
+    life = Life(**settings)
+    now = live(life, asked)
+    cut = min(cut, len(life.events))
+    before = Session(life.session.key, life.session.session_id)
+    for event in life.events[:cut]:
+        before.apply(*event)
+    stored = life.stored(cut, freeze(before)) if cut else life.stored()
+    whole = restore(stored)
+    times = restore_times(DueSession(now, whole.key, whole.session_id, stored.row.snapshot, stored.tail))
+    for _ in range(10):
+        assert {name: getattr(times, name) for name in TIMES} == {
+            name: getattr(whole, name) for name in TIMES
+        }
+        lapse = whole.lapse(now + 1000)
+        assert times.lapse(now + 1000) == lapse
+        if lapse is None:
+            break
+        for session in (whole, times):
+            session.apply(lapse.event, lapse.at, lapse.payload, 0)
+
+
+def test_times_of_an_unknown_version_are_refused() -> None:
+    due = DueSession(START, 1, "s-1", pack((99, *range(24))), [])
+    with pytest.raises(ValueError, match="version 99"):
+        restore_times(due)
 
 
 @patient

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sojourn.actors import SessionConfig, SessionHandle, Turn
 from sojourn.actors.errors import InternalError, SessionNotFound
 from sojourn.actors.messages import (
     Accepted,
+    Caller,
     CloseSession,
     CreateSession,
     GetSession,
@@ -359,6 +362,57 @@ def test_a_wake_up_that_fails_does_not_keep_a_session_from_expiring() -> None:
         Fault(house, Tick, times=1)
         house.advance(100)
         assert told(session) == [("session:created", 0.0), ("session:expired", 100.0)]
+
+
+# -- dead letters --------------------------------------------------------------------------------------
+
+
+def told_to(house: House, session_id: str) -> None:
+    """Deliver a request to whose answer nobody waits."""
+    request = GetSession(Caller("service"), house.clock.now(), None, attach=False)
+    house.on_loop(lambda: house.registry.deliver(session_id, request))
+    house.settle()
+
+
+def test_what_is_told_to_a_session_that_does_not_exist_is_a_dead_letter(path: Path) -> None:
+    with House(path, config=config(session=SHORT)) as house:
+        house.advance(5)
+        told_to(house, "nobody")
+        (letter,) = house.registry.dead_letters.newest()
+        assert (letter.session_id, letter.reason, letter.message, letter.at) == (
+            "nobody",
+            "not_found",
+            "GetSession",
+            START + 5,
+        )
+        with pytest.raises(SessionNotFound):  # whoever asks has an answer instead
+            state(house.runtime.session("nobody"))
+        session = house.create()
+        house.passivate(session)
+        told_to(house, session.id)
+        assert house.registry.dead_letters.counts == {"not_found": 1}
+
+
+def test_what_is_told_to_a_session_that_cannot_be_read_is_a_dead_letter(path: Path) -> None:
+    with House(path, config=config(session=SHORT)) as house:
+        session = house.create()
+        house.stop()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE sessions SET snapshot = x'c1'")
+            connection.commit()
+        house.start()
+        told_to(house, session.id)
+        assert house.registry.dead_letters.counts == {"not_loaded": 1}
+        assert house.registry.dead_letters.newest()[0].session_id == session.id
+
+
+def test_a_creation_that_is_poison_is_one_dead_letter() -> None:
+    with House(config=config(session=SHORT)) as house:
+        Fault(house, CreateSession)
+        with pytest.raises(InternalError):
+            house.create()
+        house.settle()
+        assert house.registry.dead_letters.counts == {"poison": 1}
 
 
 # -- the budget ----------------------------------------------------------------------------------------

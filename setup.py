@@ -1,0 +1,40 @@
+"""The optional build: with SOJOURN_COMPILE=1 the modules that every message passes are compiled with mypyc.
+
+The pure Python is the truth: both builds run the same tests, and what is not compiled here is never faster
+for it. Everything else about the package stands in pyproject.toml.
+"""
+
+import os
+
+from setuptools import setup
+
+COMPILED = (
+    "sojourn/actors/audience.py",
+    "sojourn/actors/commits.py",
+    "sojourn/actors/lifecycle.py",
+    "sojourn/actors/mailbox.py",
+    "sojourn/actors/packing.py",
+    "sojourn/actors/requests.py",
+    "sojourn/actors/session.py",
+    "sojourn/actors/state.py",
+    "sojourn/gateway/acknowledgements.py",
+    "sojourn/gateway/framing.py",
+    "sojourn/gateway/messages.py",
+    "sojourn/gateway/peer.py",
+    "sojourn/gateway/router.py",
+    "sojourn/gateway/tcp.py",
+)
+"""Between the bytes of a read and the rows of a commit, and back."""
+
+if os.environ.get("SOJOURN_COMPILE") == "1":
+    from mypyc.build import mypycify
+
+    modules = mypycify(
+        ["--explicit-package-bases", *COMPILED],
+        opt_level="3",
+        debug_level="0",
+        group_name="sojourn.compiled",  # the library that all of them share lies in the package, too
+    )
+    setup(ext_modules=modules)
+else:
+    setup()
