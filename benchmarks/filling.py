@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 
 from sojourn import Runtime, RuntimeConfig
+from sojourn.actors import SessionHandle
 
 from .harness import progress
 
 FILLED = "filled "
 BATCH = 1000
-"""Sessions asked for at once; all are awaited before the next batch, so nothing piles up."""
+"""Sessions asked for at once. Each batch is awaited when the next has been asked for: nothing piles up, and
+the loop has work while the store commits."""
 MAX_LIVE = 100_000
 """Live actors while a file is being filled; what is measured there is the file."""
 
@@ -37,6 +39,7 @@ async def fill(
     kept: list[str] = []
     stride = max(1, sessions // keep)
     begun = time.monotonic()
+    before: list[SessionHandle] = []
     for first in range(0, sessions, BATCH):
         batch = range(first, min(first + BATCH, sessions))
         made = [
@@ -47,12 +50,15 @@ async def fill(
             )
             for number in batch
         ]
-        for session in made:
+        for session in before:
             await session
+        before = made
         kept += [session.id for number, session in zip(batch, made, strict=True) if number % stride == 0]
         if (batch.stop // BATCH) % 50 == 0 or batch.stop == sessions:
             seconds = time.monotonic() - begun
             progress(f"{batch.stop:>10,} sessions in {seconds:6.1f} s, {batch.stop / seconds:,.0f}/s")
+    for session in before:
+        await session
     return kept[:keep]
 
 

@@ -8,7 +8,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -55,6 +55,8 @@ def play(
                 raise HarnessError(f"{command.name}: {error}\n{server.complaints()}") from error
         resident = server.resident_bytes()
         seconds_to_ready = server.seconds_to_ready
+    if not result.messages:
+        raise HarnessError(f"{command.name} answered nothing within {load.seconds:g} s after the warm-up")
     if not result.is_clean:
         raise HarnessError(f"{command.name}: not every message was answered once and well: {asdict(result)}")
     (opened, busy_before, before), (ended, busy_after, after) = clocks
@@ -119,13 +121,41 @@ class Comparison:
 
 def alternate(subject: Callable[[], Round], floor: Callable[[], Round], rounds: int) -> Comparison:
     """Plays both alternately, `rounds` times each."""
-    comparison = Comparison()
-    for number in range(1, rounds + 1):
-        for play_one, into in ((subject, comparison.subject), (floor, comparison.floor)):
-            into.append(played := play_one())
-            progress(f"round {number}/{rounds}  {describe(played)}")
-        progress(f"round {number}/{rounds}  ratio {comparison.ratios[-1]:.3f}")
+    [comparison] = take_turns(subject, {"": floor}, rounds).values()
     return comparison
+
+
+TOGETHER = 3
+"""Servers that one round of the subject is compared with: the last of them is played some 20 s after it."""
+
+
+def take_turns(
+    subject: Callable[[], Round], others: Mapping[str, Callable[[], Round]], rounds: int
+) -> dict[str, Comparison]:
+    """Plays the subject, then up to `TOGETHER` of the others, the subject again and the rest of them, and so
+    on, `rounds` times: each round of each is compared with the subject's last one before it.
+
+    One of the others that fails is told of once and left out from then on; a failure of the subject ends all.
+    """
+    compared = {name: Comparison() for name in others}
+    left = dict(others)
+    for number in range(1, rounds + 1):
+        names = list(left)
+        for first in range(0, len(names), TOGETHER):
+            own = subject()
+            progress(f"round {number}/{rounds}  {describe(own)}")
+            for name in names[first : first + TOGETHER]:
+                try:
+                    played = left[name]()
+                except HarnessError as error:
+                    progress(f"round {number}/{rounds}  {name} failed and is left out from here: {error}")
+                    del left[name]
+                    continue
+                compared[name].subject.append(own)
+                compared[name].floor.append(played)
+                ratio = compared[name].ratios[-1]
+                progress(f"round {number}/{rounds}  {describe(played)}  ratio {ratio:.3f}")
+    return {name: comparison for name, comparison in compared.items() if comparison.floor}
 
 
 def describe(played: Round) -> str:

@@ -8,6 +8,8 @@
  * `type`, `reply_to` and, where it matters, `session_id` or `code` are read. The slot that a request occupies is part
  * of its `id` together with a generation, so answers may come in any order and a second answer is noticed.
  *
+ * The sessions are made first, or with --ids taken from a file, one id a line, or with --create-only made and left.
+ *
  * On stdout: a line `measuring` when the measured window opens, `measured` when it ends, then one line of JSON.
  */
 #define _GNU_SOURCE
@@ -45,7 +47,8 @@ struct options {
     const char *host;
     int port, connections, sessions, outstanding, session_id_bytes, text_bytes;
     double seconds, warmup, measure_at, rate, setup_seconds, drain_seconds;
-    bool open_loop, echo;
+    bool open_loop, echo, create_only, no_attach;
+    const char *ids;
 };
 
 struct slot {
@@ -295,7 +298,9 @@ static uint32_t take_slot(struct connection *c, int64_t begun) {
 
 static void send_create(struct connection *c, int64_t now) {
     uint8_t *from = out_room(c, 64), *at = from + 4;
-    at = PUT(at, "\x83\xa4type\xaesession:create\xa7" "channel\xa3tcp\xa2id\xce");
+    if (opt.no_attach) at = PUT(at, "\x84\xa6" "attach\xc2");
+    else at = PUT(at, "\x83");
+    at = PUT(at, "\xa4type\xaesession:create\xa7" "channel\xa3tcp\xa2id\xce");
     at = put_u32(at, take_slot(c, now));
     c->asked++;
     finish_frame(c, from, at);
@@ -513,12 +518,25 @@ static void poll_once(int timeout_ms) {
     flush_dirty();
 }
 
+static void read_session_ids(void) {
+    FILE *file = fopen(opt.ids, "r");
+    if (!file) die("%s: %s", opt.ids, strerror(errno));
+    char line[80];
+    for (int i = 0; i < opt.connections; i++)
+        for (int k = 0; k < opt.sessions; k++) {
+            if (!fgets(line, sizeof line, file)) die("%s holds fewer ids than there are sessions", opt.ids);
+            store_session_id(&connections[i], (const uint8_t *)line, strcspn(line, "\n"));
+        }
+    fclose(file);
+}
+
 /* A peer without sessions answers one message a connection instead: a connection counts as made when the other side
  * has taken it. Load on the first ones would hold up the rest, as libuv accepts one connection a turn of its loop. */
 static void make_sessions(void) {
     uint64_t wanted = (uint64_t)opt.connections * opt.sessions;
     int64_t now = monotonic(), limit = now + (int64_t)(opt.setup_seconds * 1e9);
-    for (int i = 0; i < opt.connections; i++) {
+    if (opt.ids) read_session_ids();
+    for (int i = 0; i < opt.connections && !opt.ids; i++) {
         struct connection *c = &connections[i];
         if (!opt.echo) {
             while (c->asked < (uint32_t)opt.sessions && c->asked < CREATE_WINDOW && c->free_count) send_create(c, now);
@@ -632,17 +650,18 @@ static void report(double cpu_used, int64_t window_ns, double setup) {
                                                             ? connections[i].due - connections[i].sent : 0;
     printf("{\"mode\":\"%s\",\"connections\":%d,\"sessions\":%llu,\"outstanding\":%d,\"intended_rate\":%.3f,"
            "\"frame_bytes\":%zu,\"setup_seconds\":%.6f,",
-           opt.open_loop ? "open" : "closed", opt.connections, (unsigned long long)created, opt.outstanding,
+           opt.create_only ? "create" : opt.open_loop ? "open" : "closed", opt.connections, (unsigned long long)created, opt.outstanding,
            opt.open_loop ? opt.rate : 0.0, frame_bytes, setup);
     printf("\"messages\":%llu,\"seconds\":%.6f,\"rate\":%.1f,\"sent\":%llu,\"answered\":%llu,\"unanswered\":%llu,"
            "\"errors\":%llu,\"strays\":%llu,\"pushes\":%llu,\"disconnects\":%llu,",
            (unsigned long long)measured, seconds, seconds > 0 ? measured / seconds : 0.0, (unsigned long long)sent,
            (unsigned long long)answered, (unsigned long long)(sent - answered + unsent), (unsigned long long)errors,
            (unsigned long long)strays, (unsigned long long)pushes, (unsigned long long)disconnects);
-    printf("\"latency_us\":{\"mean\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"p99_9\":%.1f,\"max\":%.1f},\"late_us_max\":%.1f,"
+    printf("\"latency_us\":{\"mean\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p99_9\":%.1f,\"p99_99\":%.1f,\"max\":%.1f},"
+           "\"late_us_max\":%.1f,"
            "\"cpu_seconds\":%.4f,\"cpu_utilisation\":%.4f,\"error_codes\":{",
-           recorded ? latency_sum / 1e3 / recorded : 0.0, percentile_us(0.5), percentile_us(0.99), percentile_us(0.999),
-           latency_max / 1e3, late_max / 1e3, cpu_used, seconds > 0 ? cpu_used / seconds : 0.0);
+           recorded ? latency_sum / 1e3 / recorded : 0.0, percentile_us(0.5), percentile_us(0.9), percentile_us(0.99),
+           percentile_us(0.999), percentile_us(0.9999), latency_max / 1e3, late_max / 1e3, cpu_used, seconds > 0 ? cpu_used / seconds : 0.0);
     for (int i = 0; i < MAX_CODES && codes[i].count; i++) {
         if (i) putchar(',');
         print_text(codes[i].code);
@@ -663,13 +682,14 @@ static double number(const char *name, const char *value, double low, double hig
 
 static void read_options(int argc, char **argv) {
     enum { HOST, PORT, CONNECTIONS, SESSIONS, OUTSTANDING, SECONDS, WARMUP_, MEASURE_AT, MODE, RATE, ECHO_,
-           SESSION_ID_BYTES, TEXT_BYTES, SETUP_SECONDS, DRAIN_SECONDS };
+           SESSION_ID_BYTES, TEXT_BYTES, SETUP_SECONDS, DRAIN_SECONDS, CREATE_ONLY, NO_ATTACH, IDS };
     static const struct option names[] = {
         {"host", 1, 0, HOST}, {"port", 1, 0, PORT}, {"connections", 1, 0, CONNECTIONS}, {"sessions", 1, 0, SESSIONS},
         {"outstanding", 1, 0, OUTSTANDING}, {"seconds", 1, 0, SECONDS}, {"warmup", 1, 0, WARMUP_},
         {"measure-at", 1, 0, MEASURE_AT}, {"mode", 1, 0, MODE}, {"rate", 1, 0, RATE}, {"echo", 0, 0, ECHO_},
         {"session-id-bytes", 1, 0, SESSION_ID_BYTES}, {"text-bytes", 1, 0, TEXT_BYTES},
-        {"setup-seconds", 1, 0, SETUP_SECONDS}, {"drain-seconds", 1, 0, DRAIN_SECONDS}, {0}};
+        {"setup-seconds", 1, 0, SETUP_SECONDS}, {"drain-seconds", 1, 0, DRAIN_SECONDS},
+        {"create-only", 0, 0, CREATE_ONLY}, {"no-attach", 0, 0, NO_ATTACH}, {"ids", 1, 0, IDS}, {0}};
     int which, long_index = 0;
     while ((which = getopt_long(argc, argv, "", names, &long_index)) != -1) {
         if (which == '?') exit(2);
@@ -685,6 +705,9 @@ static void read_options(int argc, char **argv) {
         case MEASURE_AT: opt.measure_at = number(name, optarg, 1, 1e11); break;
         case RATE: opt.rate = number(name, optarg, 0.001, 1e8); break;
         case ECHO_: opt.echo = true; break;
+        case CREATE_ONLY: opt.create_only = true; break;
+        case NO_ATTACH: opt.no_attach = true; break;
+        case IDS: opt.ids = optarg; break;
         case SESSION_ID_BYTES: opt.session_id_bytes = number(name, optarg, 12, 62); break;
         case TEXT_BYTES: opt.text_bytes = number(name, optarg, 1, sizeof text - 1024); break;
         case SETUP_SECONDS: opt.setup_seconds = number(name, optarg, 0.001, 1e6); break;
@@ -696,6 +719,7 @@ static void read_options(int argc, char **argv) {
     }
     if (optind < argc) die("%s is no option", argv[optind]);
     if (!opt.port) die("--port is needed");
+    if (opt.echo && (opt.create_only || opt.ids)) die("a peer that knows no sessions goes with neither");
     /* In the open loop the slots only bound the memory: a message that finds none keeps its intended instant. */
     if (!opt.outstanding) opt.outstanding = opt.open_loop ? 1024 : 1;
 }
@@ -720,7 +744,8 @@ int main(int argc, char **argv) {
     open_connections();
     make_sessions();
     double setup = (monotonic() - begun) / 1e9;
-    run(timer, &cpu_used, &window_ns);
+    if (opt.create_only) cpu_used = cpu_seconds(), window_ns = monotonic() - begun;
+    else run(timer, &cpu_used, &window_ns);
     report(cpu_used, window_ns, setup);
     return 0;
 }

@@ -1,8 +1,11 @@
 """Builds the load generator (`loadgen.c`) on first use and runs it: `Load` in, `LoadResult` out.
 
+Where it cannot be built, several Python processes do the same, more slowly (`loadgen_python`).
+
 `python -m benchmarks.loadgen --port 7411 --connections 50 --outstanding 32` runs it by hand.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -24,7 +27,7 @@ class LoadgenError(Exception):
 
 
 class LoadgenUnavailable(LoadgenError):
-    """No load generator can be had here: no C compiler, or no Linux."""
+    """The compiled load generator cannot be had here: no C compiler, or no Linux."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,12 @@ class Load:
     "Length of each message's text."
     setup_seconds: float = 120.0
     "How long creating the sessions may take."
+    create_only: bool = False
+    "Make the sessions and leave: no message is sent, and `setup_seconds` of the result is the measurement."
+    attach: bool = True
+    "Made sessions are attached to the connection that made them."
+    ids: Path | None = None
+    "File with one session id a line, to write to instead of new sessions: each connection takes the next."
     drain_seconds: float = 10.0
     "How long to wait, after the window, for answers that are still due."
 
@@ -71,9 +80,11 @@ class Load:
             "text-bytes": self.text_bytes,
             "setup-seconds": self.setup_seconds,
             "drain-seconds": self.drain_seconds,
+            "ids": self.ids and self.ids.absolute(),
         }
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        return [*given, "--echo"] if self.echo else given
+        flags = {"--echo": self.echo, "--create-only": self.create_only, "--no-attach": not self.attach}
+        return [*given, *(flag for flag, wanted in flags.items() if wanted)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +113,13 @@ class LoadResult:
     pushes: int
     disconnects: int
     latency_us: dict[str, float]
-    "`mean`, `p50`, `p99`, `p99_9`, `max`; the percentiles are at most 0.8 % too high."
+    "`mean`, `p50`, `p90`, `p99`, `p99_9`, `p99_99`, `max`; the percentiles are at most 0.8 % too high."
     late_us_max: float
     "Open loop: the most that the generator itself was behind its schedule."
     cpu_seconds: float
-    "The generator's own, in the measured window."
+    "The generator's own, in the measured window, or with `create_only` in all."
     cpu_utilisation: float
-    "Of one core; near 1 the generator may be the bottleneck."
+    "Of one core; near 1 the generator may be the bottleneck. Of several processes the busiest's."
     error_codes: dict[str, int] = field(default_factory=dict[str, int])
     first_error: str = ""
 
@@ -118,7 +129,29 @@ class LoadResult:
         return not (self.unanswered or self.errors or self.strays or self.disconnects)
 
 
-def build() -> Path:
+PYTHON: tuple[str, ...] = (sys.executable, "-m", "benchmarks.loadgen_python")
+"""The load generator that needs no compiler."""
+
+
+def build() -> tuple[str, ...]:
+    """The load generator's command: the compiled one, else, with a warning, the one in Python.
+
+    May raise LoadgenError: there is a compiler, and it failed.
+    """
+    try:
+        return (str(compiled()),)
+    except LoadgenUnavailable as reason:
+        _warn(f"{reason}: several Python processes generate the load, and may be the bottleneck")
+        return PYTHON
+
+
+@functools.cache
+def _warn(warning: str) -> None:
+    """Say it once."""
+    print(f"loadgen: {warning}", file=sys.stderr, flush=True)
+
+
+def compiled() -> Path:
     """Path of the load generator, compiled anew when the source changed. May raise LoadgenUnavailable."""
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
     program = CACHE / f"loadgen-{digest}"
@@ -144,16 +177,22 @@ def build() -> Path:
 
 
 def run(
-    load: Load, address: tuple[str, int], *, on_window: Callable[[bool], object] | None = None
+    load: Load,
+    address: tuple[str, int],
+    *,
+    on_window: Callable[[bool], object] | None = None,
+    command: tuple[str, ...] | None = None,
 ) -> LoadResult:
     """Send `load` to `address` and wait for the end.
 
     `on_window` is called with True when the measured window opens, with False when it ends: the instants to
-    read the server's clocks.
+    read the server's clocks. `command` is the load generator, else what `build` gives.
     """
     host, port = address
-    command = [str(build()), f"--host={host}", f"--port={port}", *load.arguments()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    arguments = [*(command or build()), f"--host={host}", f"--port={port}", *load.arguments()]
+    with subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         result: dict[str, Any] | None = None
@@ -170,10 +209,10 @@ def run(
 
 def main() -> None:
     try:
-        program = build()
+        command = build()
     except LoadgenError as error:
         sys.exit(f"loadgen: {error}")
-    os.execv(program, [str(program), *sys.argv[1:]])
+    os.execv(command[0], [*command, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

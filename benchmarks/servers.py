@@ -48,9 +48,10 @@ class Command:
     arguments: tuple[str, ...]
 
 
-def peer(name: str) -> Command:
-    """The peer of that name in `benchmarks.peers`."""
-    return Command(name, (sys.executable, "-m", "benchmarks.peers", name, "--port", "0"))
+def peer(name: str, db: Path | None = None) -> Command:
+    """The peer of that name in `benchmarks.peers`; one that stores messages needs a new file, `db`."""
+    where = () if db is None else ("--db", str(db))
+    return Command(name, (sys.executable, "-m", "benchmarks.peers", name, "--port", "0", *where))
 
 
 def sojourn(db: Path, *options: str, durability: str = "full") -> Command:
