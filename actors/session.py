@@ -85,6 +85,8 @@ class SessionActor(LoopActor):
         """The batch with its newest event, until that is committed."""
         self.current: Any = None
         """The request whose answer is waited for."""
+        self.newest: Newest | None = None
+        """The last events at hand, while somebody reads the history."""
         self.saved_at(session.seq)
         self.stored_due = stored_due
         """The deadline in the session's row: never later than the true one."""
