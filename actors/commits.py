@@ -202,8 +202,8 @@ class GroupCommit:
         return self._in_flight if self.gathering.is_empty() else self.gathering
 
     def pace(self) -> bool:
-        """Between two reads of one turn: is there an outcome, and enough for the next commit? True when answers
-        were given.
+        """Between two reads of one turn: is there an outcome, and enough for the next commit? True when
+        answers were given.
         """
         if self._in_flight is None:
             return len(self.gathering.events) >= ENOUGH and self._begin()

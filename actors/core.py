@@ -64,9 +64,7 @@ class Core:
         self._ahead = Ahead(journal) if self.durability == "memory" else None
         self._reader = ReaderActor.start(journal.reader(), loop, self._ahead and self._ahead.store)
         checkpointer = self._checkpointer
-        self._store: ActorRef[StoreActor] = StoreActor.start(
-            journal, lambda: checkpointer.tell("checkpoint")
-        )
+        self._store: ActorRef[StoreActor] = StoreActor.start(journal, lambda: checkpointer.tell("checkpoint"))
         registry = self.registry = RegistryActor(self.dispatcher, journal.next_key)
         registry.launch(self.dispatcher)
         self.explainer = Explainer(registry)

@@ -38,8 +38,8 @@ class WriteBatch(NamedTuple):
 
 
 class Ahead:
-    """Batches that count as stored before they are in the journal: durability `memory`, where nothing outlives
-    the process anyway. Whoever reads has them stored first.
+    """Batches that count as stored before they are in the journal: durability `memory`, where nothing
+    outlives the process anyway. Whoever reads has them stored first.
     """
 
     def __init__(self, journal: Journal) -> None:

@@ -3,7 +3,8 @@
 `python -m benchmarks.loadgen_python --port 7411 --connections 50` takes the flags of `loadgen.c` and prints
 what that prints: `measuring`, `measured`, one line of JSON. The connections are dealt out among the processes
 and what these count is added up; `cpu_utilisation` is that of the busiest of them: near 1 it is the
-bottleneck, which happens at some 20,000 to 40,000 messages a second and process.
+bottleneck. (Measured against the echo peer, 50 connections, 32 outstanding, two cores: two processes reach
+215,000 messages a second, the compiled one 2.2 million.)
 """
 
 import argparse
@@ -19,7 +20,8 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
-from .loadgen_worker import Counts, LoadFailed, Share, Window, Worker, bucket_top
+from .loadgen_counts import Counts, bucket_top
+from .loadgen_worker import LoadFailed, Share, Window, Worker
 
 MOST_PROCESSES = 8
 TO_THE_START = 0.05

@@ -8,19 +8,18 @@ import os
 import selectors
 import socket
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgpack
 
+from .loadgen_counts import Counts
+
 READ_BYTES: Final = 256 << 10
 MAX_FRAME_BYTES: Final = 1 << 20
 CREATE_WINDOW: Final = 64
-SUB_BITS: Final = 7
-"""128 buckets of latencies to a power of two: 0.8 % wide."""
 _WORDS: Final = b"Where is my order? It was due on Monday. "
 _SPREAD: Final = 0x9E3779B97F4A7C15
 """Odd: its multiples modulo 2^64 come once each."""
@@ -62,51 +61,6 @@ class Window:
     opens: float
     ends: float
     drained: float
-
-
-@dataclass(kw_only=True)
-class Counts:
-    """What a process counted; those of several add up."""
-
-    created: int = 0
-    sent: int = 0
-    answered: int = 0
-    unsent: int = 0
-    measured: int = 0
-    errors: int = 0
-    strays: int = 0
-    pushes: int = 0
-    disconnects: int = 0
-    frame_bytes: int = 0
-    latencies: Counter[int] = field(default_factory=Counter[int])
-    "Answers by bucket of their latency."
-    latency_sum: int = 0
-    latency_max: int = 0
-    "Nanoseconds, like `latency_sum`."
-    late_max: float = 0.0
-    cpu_seconds: float = 0.0
-    codes: Counter[str] = field(default_factory=Counter[str])
-    first_error: str = ""
-
-    def record(self, seconds: float) -> None:
-        nanoseconds = max(0, int(seconds * 1e9))
-        self.latencies[bucket_of(nanoseconds)] += 1
-        self.latency_sum += nanoseconds
-        self.latency_max = max(self.latency_max, nanoseconds)
-
-
-def bucket_of(nanoseconds: int) -> int:
-    """The bucket of a latency, 0 or more."""
-    shift = nanoseconds.bit_length() - 1 - SUB_BITS
-    return nanoseconds if shift < 0 else ((shift + 1) << SUB_BITS) + (nanoseconds >> shift) - (1 << SUB_BITS)
-
-
-def bucket_top(bucket: int) -> int:
-    """The longest latency of a bucket, nanoseconds."""
-    shift = (bucket >> SUB_BITS) - 1
-    if shift < 0:
-        return bucket
-    return (((1 << SUB_BITS) + (bucket & ((1 << SUB_BITS) - 1)) + 1) << shift) - 1
 
 
 class Connection:

@@ -150,6 +150,30 @@ class Peer:
             self.ended = True
             self.left(self)
 
+    def let_go(self) -> None:
+        """The connection is gone: end, and hold on to nothing that holds on to this, so that it is freed at
+        once.
+        """
+        self.end()
+        self.transport = _GONE
+        self.acknowledgements = _NOBODY
+
+
+class _Gone:
+    """The transport and the peer that are no more."""
+
+    def flush_soon(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def answer(self, body: bytes) -> None: ...
+
+    def fail(self, error: BaseException, reply_to: int | str | None) -> None: ...
+
+
+_GONE: Final = _Gone()
+_NOBODY: Final = Acknowledgements(_GONE)
+
 
 def wire_error(error: BaseException) -> WireError:
     """What the wire says of an exception; what nobody foresaw is logged under the `error_id` that is sent."""

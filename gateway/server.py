@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from sojourn._version import __version__
 from sojourn.actors import Runtime
-from sojourn.actors.registry import Later
+from sojourn.actors.timers import NEVER
 
 from .http import HttpServer
 from .limits import Limits
@@ -79,7 +79,7 @@ class Server:
         limits = Limits.of(self.runtime.config, config.max_frame_bytes, config.max_reply_bytes)
         self.router = Router(self.runtime, limits, "tcp", f"sojourn/{__version__}", self.watch_heartbeat)
         self.receive = self.router.receive
-        self._wheel = self.runtime.core.shared.wheel
+        self.wheel = self.runtime.core.shared.wheel
         self._commits = self.runtime.core.commits
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -182,19 +182,7 @@ class Server:
 
     def watch_heartbeat(self, peer: Peer) -> None:
         """Say goodbye to a peer that is silent for two of its heartbeats."""
-        assert peer.heartbeat is not None
-        patience = 2 * peer.heartbeat
-
-        def look() -> None:
-            if peer.ended:
-                return
-            if self.now() >= peer.heard_at + patience:
-                peer.say_goodbye("heartbeat_timeout")
-            else:
-                self._wheel.file(later, peer.heard_at + patience)
-
-        later = Later(look)
-        self._wheel.file(later, peer.heard_at + patience)
+        _Silence(self, peer).file()
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -226,3 +214,35 @@ class Server:
                 connection.abort()
         if self._http is not None:
             await self._http.stop()
+
+
+class _Silence:
+    """The wheel's entry for a peer with a heartbeat. Nobody else holds it: a closure that files itself again
+    would be a cycle.
+    """
+
+    __slots__ = ("_peer", "_server", "wake_at")
+
+    def __init__(self, server: Server, peer: Peer) -> None:
+        self._server = server
+        self._peer = peer
+        self.wake_at = NEVER
+
+    def file(self) -> None:
+        """Look again when the peer may have been silent for two of its heartbeats."""
+        self._server.wheel.file(self, self._ends_at())
+
+    def _ends_at(self) -> float:
+        heartbeat = self._peer.heartbeat
+        assert heartbeat is not None
+        return self._peer.heard_at + 2 * heartbeat
+
+    def run(self) -> None:
+        """Say goodbye to a peer that was silent all the time."""
+        peer = self._peer
+        if peer.ended:
+            return
+        if self._server.now() >= self._ends_at():
+            peer.say_goodbye("heartbeat_timeout")
+        else:
+            self.file()

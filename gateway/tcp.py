@@ -110,7 +110,7 @@ class TcpConnection:
     def connection_lost(self, exc: Exception | None) -> None:
         if self._slow is not None:
             self._slow.cancel()
-        self.peer.end()
+        self.peer.let_go()
         self._transport = None
         self._host.lost(self)
 

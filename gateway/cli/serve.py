@@ -1,7 +1,6 @@
 """`sojourn serve`: one server on one database file, until it is told to stop."""
 
 import asyncio
-import gc
 import ipaddress
 import logging
 import os
@@ -20,6 +19,7 @@ from sojourn.gateway.settings import Settings
 from sojourn.gateway.settings_sources import InvalidSettings, load_settings, unknown_variables
 from sojourn.storage import StorageError
 
+from .collector import Collector
 from .console import fail
 
 log = logging.getLogger("sojourn")
@@ -112,7 +112,8 @@ async def _serve(settings: Settings) -> None:
     ) as runtime:
         server = Server(runtime, server_config(settings))
         await server.start()
-        _calm_collector()
+        collector = Collector()
+        collector.start(loop)
         _share_the_interpreter()
         if not _is_loopback(settings.host):
             log.warning(
@@ -123,6 +124,7 @@ async def _serve(settings: Settings) -> None:
         await stop.wait()
         log.info("stopping: finishing what is in flight")
         await server.drain()
+        collector.stop()
 
 
 def server_config(settings: Settings) -> ServerConfig:
@@ -175,17 +177,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop  # noqa: PLC0415  # has no wheel for Windows
 
     return uvloop.new_event_loop
-
-
-def _calm_collector() -> None:
-    """Keep the garbage collector from walking every session again and again.
-
-    A full collection over 100,000 sessions stops the world for half a second. Sessions hold no cycles, so
-    what is alive after start is frozen, and the rest is looked at rarely.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _share_the_interpreter() -> None:

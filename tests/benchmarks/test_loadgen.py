@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import loadgen
 from benchmarks.loadgen import PYTHON, Load, LoadgenError, LoadgenUnavailable, LoadResult
-from benchmarks.loadgen_worker import Counts, bucket_of, bucket_top
+from benchmarks.loadgen_counts import Counts, bucket_of, bucket_top
 from benchmarks.servers import ServerProcess, peer, sojourn
 
 Run = Callable[[Load, tuple[str, int]], LoadResult]
