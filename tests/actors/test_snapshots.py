@@ -15,11 +15,12 @@ from sojourn.actors.snapshots import freeze, restore, restore_times, thaw
 from sojourn.actors.state import CREATED, Answer, Session
 from sojourn.storage import EVENT_TYPES, DueSession
 from tests.actors.lives import START, Life, Wish, live, patient, timeouts, wishes
+from tests.compiled import fields_of, replaces_a_name
 
 
 def facts(session: Session) -> dict[str, Any]:
     """All that is true of it. How the answers to messages are held is no fact, so they are asked for."""
-    known = {name: getattr(session, name) for name in Session.__slots__ if name not in {"recent", "answers"}}
+    known = {name: getattr(session, name) for name in fields_of(Session) if name not in {"recent", "answers"}}
     if session.expires_at == NEVER:
         del known["expires_why"]  # it says by which rule `expires_at` comes
     known["answers"] = sorted(
@@ -128,7 +129,7 @@ def test_every_field_of_a_session_comes_back() -> None:
     session.reminders = {"call": (START + 50, {"of": 1})}
     session.user, session.metadata = b"\x81\xa7user_id\xa3ada", b"\x81\xa1k\xa1v"
     new = Session(1, "s-1")
-    same = {name for name in Session.__slots__ if getattr(session, name) == getattr(new, name)}
+    same = {name for name in fields_of(Session) if getattr(session, name) == getattr(new, name)}
     assert same <= {"key", "session_id", "expires_at", "due_at", "expires_why", "answers"}
     thawed = thaw(1, "s-1", freeze(session))
     assert facts(thawed) == facts(session)
@@ -151,6 +152,7 @@ def test_sessions_with_equal_timeouts_share_them_when_they_are_loaded() -> None:
     assert thaw(1, "a", frozen).timeouts is thaw(2, "b", frozen).timeouts is life.session.timeouts
 
 
+@replaces_a_name
 def test_colliding_answers_all_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = {"m-2": 7, "m-3": 2**64 - 1, "m-4": 7, "m-5": 7}
     monkeypatch.setattr(state, "message_hash", hashes.__getitem__)

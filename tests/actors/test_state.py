@@ -12,6 +12,7 @@ from sojourn.actors import state
 from sojourn.actors.lifecycle import NEVER, Handling, On, Status
 from sojourn.actors.state import CREATED, REOPENED, Answer, Session
 from tests.actors.lives import START, Life, Wish, live, patient, timeouts, wishes
+from tests.compiled import fields_of, replaces_a_name
 
 # -- any life ------------------------------------------------------------------------------------------
 
@@ -112,9 +113,9 @@ def test_context_is_the_merge_of_every_patch() -> None:
 
 def test_a_rating_is_history_only() -> None:
     life = Life()
-    before = {name: getattr(life.session, name) for name in Session.__slots__}
+    before = {name: getattr(life.session, name) for name in fields_of(Session)}
     life.happen(On.RATE, START + 1)
-    after = {name: getattr(life.session, name) for name in Session.__slots__}
+    after = {name: getattr(life.session, name) for name in fields_of(Session)}
     assert {name for name in before if before[name] != after[name]} == {"seq", "last_at"}
 
 
@@ -144,6 +145,7 @@ def test_behind_a_snapshot_an_answer_is_known_by_the_hash_of_the_id() -> None:
     assert session.candidates("second") == ()
 
 
+@replaces_a_name
 def test_messages_whose_hashes_collide_are_all_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     def always_seven(message_id: str) -> int:
         return 7
