@@ -3,7 +3,7 @@
 Nothing here knows a socket or SQL.
 """
 
-from .agent import Agent, Turn
+from .agent import Agent
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig, SessionConfig, SessionMaxima
 from .errors import SessionError
@@ -11,6 +11,7 @@ from .handles import Event, Message, SentMessage, SessionHandle, Subscription
 from .loop import Dispatcher, LoopActor
 from .messages import History
 from .runtime import Runtime
+from .turn import Said, Turn, TurnCancelled
 
 __all__ = [
     "Agent",
@@ -22,6 +23,7 @@ __all__ = [
     "Message",
     "Runtime",
     "RuntimeConfig",
+    "Said",
     "SentMessage",
     "SessionConfig",
     "SessionError",
@@ -30,4 +32,5 @@ __all__ = [
     "Subscription",
     "SystemClock",
     "Turn",
+    "TurnCancelled",
 ]

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sojourn.storage import Batch, EventRow, SessionRow, StorageError
+from sojourn.storage import Batch, BroadcastRow, EventRow, ScopeRow, SessionRow, StorageError
 
 from .errors import SessionError, StorageFailed
 from .messages import ReplyTarget
@@ -103,6 +103,7 @@ class Gathering:
 
     __slots__ = (
         "actors",
+        "broadcasts",
         "deadlines",
         "done",
         "ended",
@@ -112,6 +113,8 @@ class Gathering:
         "older",
         "owed",
         "rows",
+        "scopes",
+        "turns",
     )
 
     def __init__(self) -> None:
@@ -122,13 +125,26 @@ class Gathering:
         self.deadlines: dict[int, float | None] = {}
         self.ended: list[int] = []
         self.erased: list[int] = []
+        self.scopes: dict[str, ScopeRow] = {}
+        """Contexts of users by user_id, as they will be."""
+        self.turns: dict[tuple[int, int], str | None] = {}
+        """Turns of the agent by session key and seq: what is answered, or None at the end of one."""
+        self.broadcasts: list[BroadcastRow] = []
         self.actors: list[SessionActor] = []
         self.owed: list[tuple[Any, Any]] = []
         self.done = False
         self.failed = False
 
     def is_empty(self) -> bool:
-        return not (self.events or self.rows or self.deadlines or self.erased or self.owed)
+        return not (
+            self.events
+            or self.rows
+            or self.deadlines
+            or self.erased
+            or self.scopes
+            or self.turns
+            or self.owed
+        )
 
 
 Done = Callable[[StorageError | None], None]
@@ -163,6 +179,8 @@ class GroupCommit:
         self.gathering = Gathering()
         self.commits = 0
         self.committed_events = 0
+        self.committed: Callable[[], None] | None = None
+        """Called when a batch with events is stored, by whoever reads the journal behind us."""
 
     @property
     def idle(self) -> bool:
@@ -226,6 +244,10 @@ class GroupCommit:
         stored.sessions = list(batch.rows.values())
         stored.deadlines = list(batch.deadlines.items())
         stored.ended = batch.ended
+        stored.scopes = list(batch.scopes.values())
+        if batch.turns:
+            stored.turns = [(key, seq, message_id) for (key, seq), message_id in batch.turns.items()]
+        stored.broadcasts = batch.broadcasts
         stored.erased = batch.erased
         if not self._writer.write(stored, self._stored):
             return False
@@ -257,6 +279,8 @@ class GroupCommit:
         else:
             self.commits += 1
             self.committed_events += len(batch.events)
+            if self.committed is not None and batch.events:
+                self.committed()
             for actor in batch.actors:
                 if actor.batch is batch:
                     actor.batch = None

@@ -3,9 +3,18 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
+
+from .errors import InvalidRequest
+from .values import check_map
 
 Durability = Literal["full", "relaxed", "memory"]
+QueueOrder = Literal["longest_wait", "shortest_wait", "silent_longest"]
+
+TurnPolicy = Literal["cancel", "queue", "reject"]
+InterruptedTurns = Literal["fail", "rerun"]
+MOST_HISTORY = 1000
+"""Events that a turn may look back."""
 
 CHANNEL_TIMEOUTS: Mapping[str, float] = {
     "voice": 300.0,
@@ -45,6 +54,12 @@ def _check_duration(name: str, value: float | None, *, zero: bool = False, never
 def _check_count(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
         msg = f"{name} must be a whole number, 1 or more, got {value!r}"
+        raise ValueError(msg)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        msg = f"{name} must be one of {', '.join(choices)}, got {value!r}"
         raise ValueError(msg)
 
 
@@ -112,10 +127,44 @@ class RuntimeConfig:
     """Events of one session between two snapshots of it while it is live, 1 or more."""
     sensitive_keys: tuple[str, ...] = ()
     """Patterns (`*` and `?`) of context keys that read as `***` everywhere but in a handler."""
+    app: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The operator's scope of the context, values that JSON has: everybody reads it, nobody writes it."""
+    human_timeout: float | None = 300.0
+    """Seconds that a user waits for a human's answer, and that a human may be gone, before their session goes
+    back to its queue, above 0; None: for ever. What is assigned keeps the value it was assigned with.
+    """
+    queue_timeout: float | None = None
+    """Seconds in a queue after which the AI has the session again, above 0; None: it waits for ever."""
+    queue_order: QueueOrder = "longest_wait"
+    """How a queue is worked off; `silent_longest`: who has said nothing for the longest comes first."""
+    max_held: int | None = None
+    """Sessions that one human may hold at once, 1 or more; None: any number."""
     restart_intensity: int = 3
     """Restarts of one failing session's actor within `restart_period` before it backs off, 1 or more."""
     restart_period: float = 10.0
     """Seconds over which restarts are counted; also the longest back-off, above 0."""
+
+    turn_policy: TurnPolicy = "cancel"
+    """What becomes of a running turn when the user speaks again: `cancel` cuts it (what was written stays),
+    `queue` has the new message wait for it, `reject` refuses the new message as overloaded."""
+    turn_timeout: float | None = 60.0
+    """Seconds that a turn of the agent may take, above 0; None: as long as it likes."""
+    max_turns: int = 20_000
+    """Turns of the agent that run at once, 1 or more; the others wait, a session's in their order."""
+    handler_threads: int = 32
+    """Turns of a plain function that run at once, each in a thread, 1 or more."""
+    turn_history: int = 200
+    """Events back from a turn's message that its `history` is made of, 1 to 1000."""
+    max_answer_bytes: int = 262_144
+    """Text that one turn may write, bytes of UTF-8, 1 or more; beyond it the turn fails."""
+    fallback_text: str | None = None
+    """What the user is told when the agent fails; None: nothing."""
+    fallback_queue: str | None = None
+    """The queue of humans to whom a session goes when the agent fails on it; None: it stays the AI's."""
+    interrupted_turns: InterruptedTurns = "fail"
+    """Turns that ran when the process died: `fail` (`message:failed`, and the fallback) or `rerun`."""
+    slow_handler: float = 0.05
+    """Seconds that an agent may hold the event loop before it is named in the log, above 0."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -126,12 +175,34 @@ class RuntimeConfig:
             "max_attachments",
             "snapshot_every",
             "restart_intensity",
+            "max_turns",
+            "handler_threads",
+            "turn_history",
+            "max_answer_bytes",
         ):
             _check_count(name, getattr(self, name))
         _check_duration("passivate_after", self.passivate_after, never=False)
         _check_duration("restart_period", self.restart_period, never=False)
+        _check_duration("human_timeout", self.human_timeout)
+        _check_duration("queue_timeout", self.queue_timeout)
+        if self.max_held is not None:
+            _check_count("max_held", self.max_held)
+        if self.queue_order not in get_args(QueueOrder):
+            msg = f"queue_order must be one of {', '.join(get_args(QueueOrder))}, got {self.queue_order!r}"
+            raise ValueError(msg)
+        _check_duration("turn_timeout", self.turn_timeout)
+        _check_duration("slow_handler", self.slow_handler, never=False)
+        _check_choice("turn_policy", self.turn_policy, get_args(TurnPolicy))
+        _check_choice("interrupted_turns", self.interrupted_turns, get_args(InterruptedTurns))
+        if self.turn_history > MOST_HISTORY:
+            msg = f"turn_history must be {MOST_HISTORY} at most, got {self.turn_history}"
+            raise ValueError(msg)
         for channel, seconds in self.channel_timeouts.items():
             _check_duration(f"channel_timeouts[{channel!r}]", seconds)
+        try:
+            check_map(dict(self.app), "app")
+        except InvalidRequest as error:
+            raise ValueError(error.message) from error
         unknown = self.activity - ACTIVITIES
         if unknown:
             msg = f"activity holds {sorted(unknown)}; it may hold {sorted(ACTIVITIES)}"

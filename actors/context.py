@@ -14,7 +14,10 @@ from .packing import pack
 
 Json = Any
 MASK = "***"
-RESERVED_PREFIXES = ("user.", "app.")
+USER_PREFIX = "user."
+APP_PREFIX = "app."
+SCOPE_PREFIXES = (USER_PREFIX, APP_PREFIX)
+"""How a top-level key begins that is of a wider scope than the session (see `scopes`)."""
 
 
 def merge_patch(target: Json, patch: Json) -> Json:
@@ -45,8 +48,13 @@ class SensitiveKeys:
         return self._match is not None
 
     def matches(self, key: str) -> bool:
-        """Is this a sensitive key?"""
-        return self._match is not None and self._match(key) is not None
+        """Is this a sensitive key? Of a wider scope it is one with or without its prefix."""
+        match = self._match
+        if match is None:
+            return False
+        if match(key) is not None:
+            return True
+        return key.startswith(SCOPE_PREFIXES) and match(key.partition(".")[2]) is not None
 
     def masked(self, value: Json) -> Json:
         """Return `value` with the values of sensitive keys as `***`; deletions (None) stay visible."""
@@ -82,12 +90,25 @@ class SensitiveKeys:
                 self.refuse_mask(item, f"{path}.{index}")
 
 
-def check_patch(patch: Mapping[str, Json]) -> None:
-    """Raise `InvalidRequest` for a top-level key reserved for the wider scopes (`user.`, `app.`)."""
+def own_part(patch: Mapping[str, Json]) -> Mapping[str, Json]:
+    """What of a patch is the session's own: it without the keys of the user's scope."""
     for key in patch:
-        if key.startswith(RESERVED_PREFIXES):
+        if key.startswith(USER_PREFIX):
+            return {name: value for name, value in patch.items() if not name.startswith(USER_PREFIX)}
+    return patch
+
+
+def check_patch(patch: Mapping[str, Json]) -> None:
+    """Raise `InvalidRequest` for a top-level key of a wider scope (`user.`, `app.`) where none may stand."""
+    for key in patch:
+        if key.startswith(SCOPE_PREFIXES):
+            why = (
+                "'app.' is the operator's scope, which is read-only"
+                if key.startswith(APP_PREFIX)
+                else "'user.' is written by a context update or with a message, nowhere else"
+            )
             raise InvalidRequest(
-                f"context key {key!r}: keys that begin with 'user.' or 'app.' are reserved for wider scopes",
+                f"context key {key!r}: {why}",
                 details={"key": f"context.{key}", "expected": "a key without a scope's prefix", "got": key},
             )
 

@@ -5,29 +5,37 @@
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
-from sojourn.storage import Batch, Durability, Journal, WriteFailed
+from sojourn.storage import Batch, Durability, Journal, WriteFailed, outbox, read_open_turns
 
-from .agent import Agent, AgentRunner
+from . import broadcasts
+from .agent import Agent
 from .alarm import Alarm
 from .clock import Clock
 from .commits import Done, GroupCommit
 from .config import RuntimeConfig
+from .desk import Desk, at_desk
 from .explain import Explainer
 from .loop import Dispatcher
 from .messages import ReplyTarget
 from .reads import ReaderActor, Reads
 from .reception import Reception
 from .registry import RegistryActor
+from .reminders import REMINDER_HANDLERS
 from .requests import HANDLERS
 from .shared import Shared
-from .store import Ahead, CheckpointActor, StoreActor, StoreAhead, WriteBatch
+from .store import Ahead, CheckpointActor, StoreActor, StoreAhead, Tend, WriteBatch
+from .turn_ends import TURN_HANDLERS
+from .turns import TurnRunner
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Core:
@@ -59,6 +67,12 @@ class Core:
         self.loop = loop
         journal = Journal.open(self.path, self.durability)
         self.epoch = journal.epoch
+        try:
+            waiting = at_desk(journal)
+            interrupted = [] if self._agent is None else read_open_turns(journal.connection)
+        except BaseException:
+            journal.close()
+            raise
         self.dispatcher = Dispatcher(loop, dead_letter=self._dead_letter)
         self._checkpointer = CheckpointActor.start(journal)
         self._ahead = Ahead(journal) if self.durability == "memory" else None
@@ -75,7 +89,7 @@ class Core:
             clock=self.clock,
             commits=self.commits,
             reads=self.reads,
-            handlers=dict(HANDLERS),
+            handlers={**HANDLERS, **broadcasts.HANDLERS, **TURN_HANDLERS, **REMINDER_HANDLERS},
             crashed=registry.crashed,
             ended=registry.ended,
             left=registry.left,
@@ -83,14 +97,19 @@ class Core:
             erase=registry.erase,
             address_again=registry.address_again,
             explain=self.explainer.explain,
+            desk=Desk(registry),
         )
         registry.inhabit(self.shared)
-        self.agent = None if self._agent is None else AgentRunner(self._agent, registry, loop)
+        self.agent = None if self._agent is None else TurnRunner(self._agent, registry, loop)
         self.shared.agent = self.agent
         self.reception = Reception(registry)
+        self.broadcasts = broadcasts.Broadcasts(registry, self.reception, lambda: self.draining)
         self.alarm = Alarm(loop, self.clock, self.shared.wheel, registry)
+        self.shared.desk.open(waiting)
         registry.stored_due = 0.0
         self.alarm.arm()
+        if self.agent is not None:
+            self.agent.recover(interrupted)
 
     def write(self, batch: Batch, done: Done) -> bool:
         """Group commit's way to the store."""
@@ -108,6 +127,36 @@ class Core:
             ahead.store()  # which counts what is gone
         return True
 
+    async def tend(self, work: Callable[[Any], T]) -> T:
+        """Have the store do some work of its own, between two commits; `work` gets the writer's connection.
+
+        Raises the `StorageError` that says why it was not done.
+        """
+        loop = self.loop
+        future: asyncio.Future[T] = loop.create_future()
+
+        def done(answer: T) -> None:
+            with suppress(RuntimeError):  # the loop ended before it heard of it
+                loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(answer))
+
+        def failed(error: Exception) -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: None if future.done() else future.set_exception(error))
+
+        try:
+            self._store.tell(Tend(work, done, failed, None if self._ahead is None else self._ahead.store))
+        except ActorDeadError as error:
+            raise WriteFailed(self.path, "the store has stopped") from error
+        return await future
+
+    async def resend(self, dead_id: int | None) -> int:
+        """Have one dead letter of the webhooks sent again, or all; how many there were."""
+        now = self.clock.now()
+        count = await self.tend(lambda connection: outbox.resend(connection, dead_id, now))
+        if count and self.commits.committed is not None:
+            self.commits.committed()
+        return count
+
     @property
     def idle(self) -> bool:
         """No mailbox, no turn, no read and no commit is outstanding, and nothing is due."""
@@ -117,6 +166,7 @@ class Core:
             and self.reads.idle
             and self.registry.idle
             and self.reception.idle
+            and self.broadcasts.idle
             and self.alarm.idle
             and (self.agent is None or self.agent.idle)
         )
@@ -130,6 +180,7 @@ class Core:
     async def stop(self) -> None:
         """Finish what is under way, save every session, close the file."""
         self.draining = True
+        await self.broadcasts.finished()
         self.alarm.stop()
         if self.agent is not None:
             self.agent.stop()

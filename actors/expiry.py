@@ -56,6 +56,7 @@ class Expiry:
                 for subscriber in others(session_id, None):
                     owed.append((subscriber, visible(row, session_id, shared.sensitive)))
                 if over:
+                    shared.desk.on_expiry(session, row)
                     break
                 session.apply(lapse.event, lapse.at, lapse.payload, 0)
             batch.ended.append(session.key)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .desk import is_at_desk
 from .lifecycle import NEVER, Handling, Status
 from .state import EXPIRY_REASON
 
@@ -36,6 +37,15 @@ class Explainer:
                 deadlines.append(
                     {"timer": "dialog_timeout", "at": dialog_at, "then": "the AI's memory of the talk lapses"}
                 )
+            if session.wait_until != NEVER and is_at_desk(session):
+                human = session.handling is Handling.HUMAN
+                deadlines.append(
+                    {
+                        "timer": "human_timeout" if human else "queue_timeout",
+                        "at": session.wait_until,
+                        "then": f"goes back to {'its queue' if human else 'the AI'}: no human answered",
+                    }
+                )
             for name, (when, _) in (session.reminders or {}).items():
                 deadlines.append(
                     {"timer": "reminder", "name": name, "at": when, "then": "the reminder fires"}
@@ -46,6 +56,8 @@ class Explainer:
             "status": session.status.value,
             "handling": session.handling.value,
             "assignee": session.assignee,
+            "handling_since": session.handling_at,
+            **self._queued(actor),
             "waits_for": _waits_for(session.status, session.handling, session.assignee, session.queue),
             "until": deadlines[0]["at"] if deadlines else None,
             "expires_at": session.expires_at if expires else session.expired_at,
@@ -59,6 +71,15 @@ class Explainer:
             "snapshot_seq": actor.snapshot_seq,
             "restarts": self._registry.supervisor.restarts_of(session.session_id),
         }
+
+    @staticmethod
+    def _queued(actor: "SessionActor") -> dict[str, Any]:
+        """Of a session in a queue: which place it has (1 is next), and for how many seconds it has waited."""
+        session, shared = actor.session, actor.shared
+        place = shared.desk.place_of(session)
+        if place is None:
+            return {}
+        return {"place": place, "waiting": max(shared.clock.now() - session.handling_at, 0.0)}
 
 
 def _waits_for(status: Status, handling: Handling, assignee: str | None, queue: str | None) -> str:

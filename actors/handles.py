@@ -9,7 +9,10 @@ from .errors import InvalidRequest
 from .futures import LoopFuture
 from .messages import (
     Accepted,
+    Assign,
+    Assigned,
     Caller,
+    CancelReminder,
     Closed,
     CloseSession,
     ContextUpdated,
@@ -17,19 +20,28 @@ from .messages import (
     Erased,
     EraseSession,
     GetSession,
+    HandedOver,
+    HandOver,
     History,
     Rated,
     RateSession,
     ReadEvents,
+    Release,
+    Released,
+    ReminderCancelled,
+    ReminderSet,
     Reopened,
     ReopenSession,
+    Resolve,
+    SetReminder,
     State,
     Tagged,
     TagSession,
     UpdateContext,
 )
 from .packing import unpack
-from .values import check_map, check_page, check_rating, check_text
+from .turn import check_name, check_seconds
+from .values import check_json, check_map, check_page, check_rating, check_text
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -190,16 +202,48 @@ class SessionHandle:
         return self._ask(ReadEvents(*self._request(), None, limit, PAGE_BYTES))
 
     def update_context(
-        self, patch: dict[str, Any], expected_version: int | None = None
+        self,
+        patch: dict[str, Any],
+        expected_version: int | None = None,
+        expected_user_version: int | None = None,
     ) -> LoopFuture[ContextUpdated]:
-        """Merge a JSON Merge Patch (None deletes), if the context is still at `expected_version`."""
+        """Merge a JSON Merge Patch (None deletes), if the context is still at `expected_version`.
+
+        Keys that begin with `user.` go to the user's scope, if that is still at `expected_user_version`.
+        """
         check_map(patch, "context")
-        return self._ask(UpdateContext(*self._request(), patch, expected_version))
+        return self._ask(UpdateContext(*self._request(), patch, expected_version, expected_user_version))
+
+    def context(self) -> LoopFuture[dict[str, Any]]:
+        """The context of all scopes: the session's keys, the user's as `user.…`, the operator's as `app.…`;
+        what is sensitive reads as `***`.
+        """
+        return self._ask(GetSession(*self._request(), scopes=True), _view_of)
 
     def close(self, reason: str | None = None) -> LoopFuture[Closed]:
         """Close it; until its grace period ends it can be reopened."""
         check_text(reason, "reason")
         return self._ask(CloseSession(*self._request(), reason))
+
+    def hand_over(self, queue: str | None = None, note: str | None = None) -> LoopFuture[HandedOver]:
+        """Have it wait for a human in that queue; None: in the one it is in, or was in."""
+        check_text(queue, "queue")
+        check_text(note, "note")
+        return self._ask(HandOver(*self._request(), queue, note))
+
+    def assign(self, assignee: str) -> LoopFuture[Assigned]:
+        """Give it to that human."""
+        check_text(assignee, "assignee")
+        return self._ask(Assign(*self._request(), assignee))
+
+    def release(self) -> LoopFuture[Released]:
+        """Give it back to the AI."""
+        return self._ask(Release(*self._request()))
+
+    def resolve(self, reason: str | None = "resolved_by_human") -> LoopFuture[Closed]:
+        """Close it as settled; until its grace period ends it can be reopened."""
+        check_text(reason, "reason")
+        return self._ask(Resolve(*self._request(), reason))
 
     def reopen(self) -> LoopFuture[Reopened]:
         """Open it again, as the user."""
@@ -216,6 +260,21 @@ class SessionHandle:
         for index, tag in enumerate((*add, *remove)):
             check_text(tag, f"tags.{index}")
         return self._ask(TagSession(*self._request(), add, remove))
+
+    def remind(self, name: str, after: float, data: Any = None) -> LoopFuture[ReminderSet]:
+        """Have `reminder:fired` happen `after` seconds from now, unless the user speaks or it is closed
+        before; the same name again replaces it.
+        """
+        check_name(name)
+        check_seconds(after, "after")
+        check_json(data, "data")
+        by, now, origin, attach = self._request()
+        return self._ask(SetReminder(by, now, origin, attach, name, now + after, data))
+
+    def cancel_reminder(self, name: str) -> LoopFuture[ReminderCancelled]:
+        """Cancelling what is not set is no error."""
+        check_name(name)
+        return self._ask(CancelReminder(*self._request(), name))
 
     def erase(self) -> LoopFuture[Erased]:
         """Remove it with its history."""
@@ -234,3 +293,8 @@ class SessionHandle:
 
 def _session_of(state: State) -> dict[str, Any]:
     return state.session
+
+
+def _view_of(state: State) -> dict[str, Any]:
+    assert state.view is not None
+    return state.view

@@ -54,6 +54,8 @@ class On(StrEnum):
     MAX_LIFETIME = "max_lifetime ends"
     DIALOG = "dialog_timeout ends"
     REMINDER = "a reminder is due"
+    QUEUE = "queue_timeout ends"
+    HUMAN = "human_timeout ends"
 
 
 class Step(NamedTuple):
@@ -81,6 +83,8 @@ TABLE: Final[Mapping[tuple[Status, On], Step]] = {
     (Status.ACTIVE, On.MAX_LIFETIME): _EXPIRES,
     (Status.ACTIVE, On.DIALOG): Step(Status.ACTIVE, ("dialog:expired",)),
     (Status.ACTIVE, On.REMINDER): Step(Status.ACTIVE, ("reminder:fired",)),
+    (Status.ACTIVE, On.QUEUE): Step(Status.ACTIVE, ("session:released",)),
+    (Status.ACTIVE, On.HUMAN): Step(Status.ACTIVE, ("session:handed_over",)),
     (Status.CLOSED, On.USER_MESSAGE): Step(Status.ACTIVE, ("session:reopened", "message:received")),
     (Status.CLOSED, On.CLOSE): Step(Status.CLOSED, ()),  # the same answer again
     (Status.CLOSED, On.REOPEN): Step(Status.ACTIVE, ("session:reopened",)),
@@ -122,6 +126,22 @@ TIMERS: Final[tuple[Timer, ...]] = (
         (Status.ACTIVE,),
         On.DIALOG,
         "dialog state reset, the session goes on",
+        None,
+    ),
+    Timer(
+        "queue_timeout",
+        "the handover, while it waits in a queue",
+        (Status.ACTIVE,),
+        On.QUEUE,
+        "back to the AI",
+        None,
+    ),
+    Timer(
+        "human_timeout",
+        "what a human has not answered: the assignment, or the user's first message since",
+        (Status.ACTIVE,),
+        On.HUMAN,
+        "back to its queue",
         None,
     ),
     Timer("reminders", "when set", (Status.ACTIVE,), On.REMINDER, "`reminder:fired`", None),

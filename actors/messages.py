@@ -108,6 +108,15 @@ class SendMessage(Request):
     """The message_id was looked up and is new, although its hash is known."""
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class BroadcastMessage(SendMessage):
+    """One person's part of a broadcast, sent by `Broadcasts`. Answer: the outcome, a number."""
+
+    broadcast_id: str
+    user_id: str
+    reopen: bool
+
+
 @dataclass(slots=True, eq=False)
 class CreateSession(Request):
     """First request of a new session, sent by the registry. Answer: `Created`."""
@@ -124,7 +133,9 @@ class CreateSession(Request):
 
 @dataclass(slots=True, eq=False)
 class GetSession(Request):
-    """Answer: `State`."""
+    """Answer: `State`; with `scopes` it holds the merged view of all scopes as well."""
+
+    scopes: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -162,6 +173,8 @@ class UpdateContext(Request):
 
     patch: dict[str, Json]
     expected_version: int | None
+    expected_user_version: int | None = None
+    """The same for the user's scope."""
 
 
 @dataclass(slots=True, eq=False)
@@ -169,6 +182,40 @@ class CloseSession(Request):
     """Answer: `Closed`; a repeated one gets the first answer again."""
 
     reason: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Resolve(CloseSession):
+    """A human, or the AI, says that the matter is settled: a close. Answer: `Closed`."""
+
+
+@dataclass(slots=True, eq=False)
+class HandOver(Request):
+    """Put it into a queue for humans; None: the one it is in, or was in. Answer: `HandedOver`."""
+
+    queue: str | None
+    note: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Assign(Request):
+    """Give it to a human; None: to who asks. Answer: `Assigned`."""
+
+    assignee: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Release(Request):
+    """Give it back to the AI. Answer: `Released`."""
+
+
+@dataclass(slots=True, eq=False)
+class Return(Mail):
+    """From the desk: the human has been away for too long, so it goes back to its queue. No answer."""
+
+    now: float
+    assignee: str
+    reply_to: Any = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -222,6 +269,22 @@ class EraseSession(Request):
 
 
 @dataclass(slots=True, eq=False)
+class SetReminder(Request):
+    """Have `reminder:fired` happen at an instant (epoch seconds). Answer: `ReminderSet`."""
+
+    name: str
+    at: float
+    data: Json
+
+
+@dataclass(slots=True, eq=False)
+class CancelReminder(Request):
+    """Answer: `ReminderCancelled`, also when there is none of that name."""
+
+    name: str
+
+
+@dataclass(slots=True, eq=False)
 class FailMessage(Mail):
     """From the registry: the handling of a request failed for good. No answer."""
 
@@ -268,6 +331,10 @@ class Created(NamedTuple):
 
 class State(NamedTuple):
     session: dict[str, Json]
+    view: dict[str, Json] | None = None
+    """The merged view of the context, where it was asked for."""
+    user_version: int | None = None
+    """Of the user's scope, then; None: the session has no user_id."""
 
 
 class Events(NamedTuple):
@@ -296,14 +363,37 @@ class Resumed(NamedTuple):
 class ContextUpdated(NamedTuple):
     session_id: str
     context: dict[str, Json]
+    """The session's own; behind a patch of the user's scope with that, its keys with their prefix."""
     context_version: int
     seq: int
+    user_version: int | None = None
+    """Of the user's scope, where the patch wrote to it."""
 
 
 class Closed(NamedTuple):
     session_id: str
     reason: str | None
     reopen_until: float | None
+    seq: int
+
+
+class HandedOver(NamedTuple):
+    """It waits in that queue; `seq` is the event that says so."""
+
+    session_id: str
+    handling: str
+    queue: str | None
+    seq: int
+
+
+class Assigned(NamedTuple):
+    session_id: str
+    assignee: str
+    seq: int
+
+
+class Released(NamedTuple):
+    session_id: str
     seq: int
 
 
@@ -320,6 +410,22 @@ class Rated(NamedTuple):
 class Tagged(NamedTuple):
     session_id: str
     tags: list[str]
+    seq: int
+
+
+class ReminderSet(NamedTuple):
+    session_id: str
+    name: str
+    due_at: float
+    seq: int
+
+
+class ReminderCancelled(NamedTuple):
+    """`was_set`: there was one of that name."""
+
+    session_id: str
+    name: str
+    was_set: bool
     seq: int
 
 

@@ -250,7 +250,9 @@ class Reception:
         }
 
     async def erase_user(self, user_id: str, request: EraseSession) -> Erased:
-        """Erase every session of a person; how much is gone, when it is gone."""
+        """Erase every session of a person, then what was kept of the person across them; how much is gone,
+        when it is gone.
+        """
         sessions = events = 0
         before_key: int | None = None
         while True:
@@ -258,6 +260,7 @@ class Reception:
                 _page_of({"user_id": user_id}, ERASE_PAGE, before_key)
             )
             if not rows:
+                await self._erase_scope(user_id)
                 return Erased(sessions, events)
             before_key = rows[-1].key
             for row in rows:
@@ -271,6 +274,12 @@ class Reception:
                 else:
                     sessions += erased.sessions
                     events += erased.events
+
+    async def _erase_scope(self, user_id: str) -> None:
+        shared = self._registry.shared
+        future = SessionActor._create_future()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # Pykka's hook
+        shared.commits.after(shared.scopes.erase(user_id), future, None)
+        await future
 
 
 def _at_most(most: float | None, seconds: float | None) -> float | None:

@@ -20,6 +20,7 @@ from .commits import Then
 from .errors import Overloaded
 from .expiry import TICK, Expiry
 from .later import Later, Told
+from .lifecycle import Handling
 from .loading import Loading
 from .loop import Dispatcher, LoopActor
 from .mailbox import MailboxFull
@@ -164,6 +165,9 @@ class RegistryActor(LoopActor):
         return actor
 
     def _start(self, session: Session, stored_due: float) -> SessionActor:
+        desk = self.shared.desk
+        if session.handling is not Handling.AI or desk.knows(session.session_id):
+            desk.note(session)  # it may come back otherwise than it went: a commit failed
         actor = SessionActor(session, self.shared, stored_due)
         self.live[session.session_id] = actor
         actor.launch(self.dispatcher)
@@ -236,7 +240,8 @@ class RegistryActor(LoopActor):
         batch.erased.append(session.key)
         batch.deadlines.pop(session.key, None)
         frame = pack({"type": "session:expired", "session_id": session_id, "at": at, "reason": "erased"})
-        for subscriber in self.shared.audience.others(session_id, cause):
+        watchers = self.shared.desk.on_erasure(session, cause)
+        for subscriber in (*self.shared.audience.others(session_id, cause), *watchers):
             batch.owed.append((subscriber, frame))
         clear = self.shared.audience.clear
         batch.owed.append((Then(lambda: clear(session_id)), None))

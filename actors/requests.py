@@ -12,9 +12,11 @@ from sojourn.storage import EVENT_TYPES
 
 from .errors import VersionConflict
 from .events import session_map
+from .handling import assign, on_assign, on_hand_over, on_release, on_return
 from .lifecycle import NEVER, TABLE, Handling, On, Status, permit
 from .messages import (
     Accepted,
+    Assign,
     Closed,
     CloseSession,
     Compose,
@@ -28,16 +30,20 @@ from .messages import (
     ExplainSession,
     FailMessage,
     GetSession,
+    HandOver,
     MarkRead,
     Probe,
     Rated,
     RateSession,
     ReadEvents,
     ReadHistory,
+    Release,
     Reopened,
     ReopenSession,
     Request,
+    Resolve,
     ResumeSession,
+    Return,
     SendMessage,
     State,
     Subscriber,
@@ -49,6 +55,7 @@ from .messages import (
 )
 from .packing import pack, pack_message
 from .reading import expired, look_up_message, read_events, read_history, resume, same_again
+from .scoping import checked_patch, scope_of, view_of
 from .session import Elsewhere, SessionActor, Waiting
 from .state import ACTIVITY, CREATED, REOPENED, SERVER_MADE, Session
 
@@ -132,17 +139,31 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
         permit(status, on, session.session_id)
         flags |= REOPENED
     context = request.context
+    change = None
     if context is not None:
-        actor.shared.merged(session.context_map(), context)
+        checked = checked_patch(actor, context)
+        if isinstance(checked, Waiting):
+            return checked
+        change = checked
+    taken_by: str | None = None
+    if author == "human" and session.handling is Handling.QUEUED:
+        taken_by = request.author_id or request.by.id
+        if taken_by is not None:
+            actor.shared.desk.check_room(taken_by, session)
     origin = request.origin
+    agent = actor.shared.agent
+    if agent is not None and author == "user":
+        agent.admit(actor)
     if origin is not None and request.attach and session.session_id not in origin.attached:
         actor.attach(origin)
+    if agent is not None and author == "user":
+        agent.give_way(actor, at)
     if flags & REOPENED:
         _reopen(actor, request, at, "reopen")
     if context is not None:
         _merge(actor, request, context, at)
-    if author == "human" and session.handling is Handling.QUEUED:
-        _assign(actor, request, request.author_id, at)
+    if taken_by is not None:
+        assign(actor, request, taken_by, at)
     created = request.created
     if created:
         flags |= CREATED
@@ -154,7 +175,8 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
         body = _pack_whole_message(request, message_id)
     session.apply_message(at, author, message_id, flags)
     actor.keep(MESSAGE, body, at, flags, origin)
-    agent = actor.shared.agent
+    if change is not None:
+        actor.shared.scopes.keep(change, actor.join())
     if agent is not None and author == "user" and session.handling is Handling.AI:
         agent.answer_after_commit(actor, request, message_id)
     # `Accepted(…)` without the function call that a named tuple's constructor is.
@@ -221,14 +243,22 @@ def _pack_whole_message(request: SendMessage, message_id: str) -> bytes:
     return pack(payload)
 
 
-def on_get(actor: SessionActor, request: GetSession) -> State:
+def on_get(actor: SessionActor, request: GetSession) -> State | Waiting:
     actor.pass_time(request.now)
     if actor.session.status is Status.EXPIRED and request.by.role == "user":
         raise expired(actor.session)
-    return State(session_map(actor.session, actor.shared.sensitive))
+    view = session_map(actor.session, actor.shared.sensitive)
+    if not request.scopes:
+        return State(view)
+    scope = scope_of(actor)
+    if isinstance(scope, Waiting):
+        return scope
+    # What the operator keeps for agents and backends need not be every visitor's to read.
+    shown = view_of(actor, scope, app=request.by.role != "user")
+    return State(view, shown, None if scope is None else scope.version)
 
 
-def on_update_context(actor: SessionActor, request: UpdateContext) -> ContextUpdated:
+def on_update_context(actor: SessionActor, request: UpdateContext) -> ContextUpdated | Waiting:
     session = actor.session
     at = actor.pass_time(request.now)
     permit(session.status, On.CONTEXT_UPDATE, session.session_id)
@@ -239,10 +269,21 @@ def on_update_context(actor: SessionActor, request: UpdateContext) -> ContextUpd
             session_id=session.session_id,
             details={"context_version": version},
         )
-    actor.shared.merged(session.context_map(), request.patch)
+    change = checked_patch(actor, request.patch, request.expected_user_version)
+    if isinstance(change, Waiting):
+        return change
     if request.attach and request.origin is not None:
         actor.attach(request.origin)
     _merge(actor, request, request.patch, at)
+    if change is not None:
+        actor.shared.scopes.keep(change, actor.join())
+        return ContextUpdated(
+            session.session_id,
+            view_of(actor, change.scope, app=False),
+            session.context_version,
+            session.seq,
+            change.scope.version,
+        )
     return ContextUpdated(
         session.session_id,
         actor.shared.sensitive.masked(session.context_map()),
@@ -380,15 +421,6 @@ def _reopen(actor: SessionActor, request: Request, at: float, activity: str | No
     actor.pass_time(at)
 
 
-def _assign(actor: SessionActor, request: Request, assignee: str | None, at: float) -> None:
-    """An agent's message to a queued session takes it."""
-    who = assignee or request.by.id
-    if who is None:
-        return
-    actor.record("session:assigned", {"assignee": who, "by": request.by.as_map()}, at, 0, request.origin)
-    actor.snapshot()
-
-
 def _activity(actor: SessionActor, kind: str) -> int:
     return ACTIVITY if kind in actor.shared.activity else 0
 
@@ -434,4 +466,9 @@ HANDLERS: Final[Mapping[type, Callable[[SessionActor, Any], Any]]] = {
     MarkRead: on_mark_read,
     ExplainSession: on_explain,
     EraseSession: on_erase,
+    HandOver: on_hand_over,
+    Assign: on_assign,
+    Release: on_release,
+    Resolve: on_close,
+    Return: on_return,
 }

@@ -128,6 +128,8 @@ class Restarts:
             for target, value in gathering.owed
             if not _is_behind(target, value, session.session_id, seq)
         ]
+        for place in [place for place in gathering.turns if place[0] == key and place[1] > seq]:
+            del gathering.turns[place]
         if key in gathering.erased:
             gathering.erased.remove(key)
         if key in gathering.rows:

@@ -9,15 +9,18 @@ looked up wait in their order.
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sojourn.storage import Reader, StoredSession
+from sojourn.storage import Reader, StoredSession, broadcasts
 
 from .commits import Then
+from .context import own_part
 from .errors import SessionError, StorageFailed
 from .lifecycle import Status
-from .messages import CreateSession, SendMessage
+from .messages import BroadcastMessage, CreateSession, SendMessage
 from .reading import may_know
+from .scopes import user_part
 from .snapshots import restore
 from .state import Session
 
@@ -87,6 +90,37 @@ class Routes:
             if len(route.waiting) == 1:
                 self._drain(key, route)
 
+    def prepare(self, channel: str, user_ids: Sequence[str]) -> None:
+        """Look up, in one read, where messages to these people go: one to each of them follows at once."""
+        routes = {(each, channel): Route() for each in user_ids if (each, channel) not in self._routes}
+        if not routes:
+            return
+        self._routes.update(routes)
+        for route in routes.values():
+            route.blocked = True
+        self._looking_up += 1
+        people = [user_id for user_id, _ in routes]
+
+        def ask(reader: Reader) -> tuple[list[tuple[list[str], str | None]], dict[str, StoredSession]]:
+            found = reader.look(lambda connection: broadcasts.sessions_of(connection, channel, people))
+            ids = [each for unexpired, expired_id in found for each in (*unexpired, expired_id) if each]
+            return found, reader.load(ids)
+
+        def found(answer: tuple[list[tuple[list[str], str | None]], dict[str, StoredSession]]) -> None:
+            self._looking_up -= 1
+            for (key, route), (ids, expired_id) in zip(routes.items(), answer[0], strict=True):
+                if route.left:  # what was read may be old
+                    self._look_up(key, route)
+                else:
+                    self._found(key, route, ids, expired_id, answer[1])
+
+        def failed(error: Exception) -> None:
+            self._looking_up -= 1
+            for key, route in routes.items():
+                self._refuse(key, route, error)
+
+        self._registry.when_settled(lambda: self._registry.shared.reads.ask(ask, found, failed))
+
     def created(self, key: Key, session_id: str) -> None:
         """A session was created for this user by itself: it is the newest now."""
         route = self._routes.get(key)
@@ -125,22 +159,7 @@ class Routes:
             if route.left != left:
                 self._look_up(key, route)
                 return
-            ids, expired_id, stored = answer
-            try:
-                sessions = {each: restore(stored[each]) for each in stored}
-            except Exception as error:
-                logger.exception("the sessions of user %s cannot be restored", key[0])
-                self._refuse(key, route, error)
-                return
-            unexpired = [each for each in ids if each in sessions]  # erased between the two reads
-            live = self._registry.live
-            # Created while it was looked up: newer than what was read, which may hold them already.
-            newer = [each for each in route.unexpired if each in live and each not in unexpired]
-            route.unexpired = newer + unexpired
-            route.stored = {each: sessions[each] for each in unexpired if each not in live}
-            route.expired = None if expired_id is None else sessions.get(expired_id)
-            route.blocked = False
-            self._drain(key, route)
+            self._found(key, route, *answer)
 
         def failed(error: Exception) -> None:
             self._looking_up -= 1
@@ -156,6 +175,32 @@ class Routes:
             read()
         else:
             batch.owed.append((Then(read, read), None))
+
+    def _found(
+        self,
+        key: Key,
+        route: Route,
+        ids: list[str],
+        expired_id: str | None,
+        stored: dict[str, StoredSession],
+    ) -> None:
+        wanted = ids if expired_id is None else [*ids, expired_id]
+        try:
+            # What is not there was erased between the two reads.
+            sessions = {each: restore(stored[each]) for each in wanted if each in stored}
+        except Exception as error:
+            logger.exception("the sessions of user %s cannot be restored", key[0])
+            self._refuse(key, route, error)
+            return
+        unexpired = [each for each in ids if each in sessions]
+        live = self._registry.live
+        # Created while it was looked up: newer than what was read, which may hold them already.
+        newer = [each for each in route.unexpired if each in live and each not in unexpired]
+        route.unexpired = newer + unexpired
+        route.stored = {each: sessions[each] for each in unexpired if each not in live}
+        route.expired = None if expired_id is None else sessions.get(expired_id)
+        route.blocked = False
+        self._drain(key, route)
 
     def _refuse(self, key: Key, route: Route, error: Exception) -> None:
         """Tell all who wait for the lookup that it failed; the next message looks up anew."""
@@ -195,14 +240,22 @@ class Routes:
                 if session.session_id not in addressed.unknown_to and may_know(session, message_id):
                     self._hand_over(key, route, session.session_id, message)
                     return True
-        by_user = message.author == "user"
+        # A broadcast's message is meant for the newest, closed or not.
+        by_user = message.author == "user" or isinstance(message, BroadcastMessage)
         for session_id, session in sessions.items():
             if by_user or session.status is Status.ACTIVE:
                 self._hand_over(key, route, session_id, message)
                 return True
-        if message.context is not None:
+        context = message.context
+        if context is not None:
+            scope = registry.shared.scopes.of(key[0])
+            if scope is None and user_part(context):
+                self._await_scope(key, route)
+                return False
             try:
-                registry.shared.merged({}, message.context)
+                registry.shared.merged({}, own_part(context))
+                if scope is not None:
+                    registry.shared.scopes.checked(scope, user_part(context))
             except SessionError as error:
                 if message.reply_to is not None:
                     message.reply_to.set_exception((type(error), error, None))
@@ -211,6 +264,24 @@ class Routes:
         route.unexpired.insert(0, addressed.session_id)
         registry.create(addressed.session_id, (addressed.creation, addressed.message))
         return True
+
+    def _await_scope(self, key: Key, route: Route) -> None:
+        """Have the user's scope in memory: a first message that writes to it is refused before a session is
+        made.
+        """
+        route.blocked = True
+        self._looking_up += 1
+
+        def found(_scope: object) -> None:
+            self._looking_up -= 1
+            route.blocked = False
+            self._drain(key, route)
+
+        def failed(error: Exception) -> None:
+            self._looking_up -= 1
+            self._refuse(key, route, error)
+
+        self._registry.shared.scopes.load(key[0], found, failed)
 
     def _hand_over(self, key: Key, route: Route, session_id: str, message: SendMessage) -> None:
         """Deliver it; what comes behind it waits until the session is in memory, so that it sees what it

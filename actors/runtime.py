@@ -8,17 +8,20 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from uuid import uuid4
 
 from sojourn.storage import Durability
 
-from .agent import Agent, Turn
+from .agent import Agent
+from .broadcasts import Broadcast, BroadcastOutcome, Progress
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig
 from .core import Core
+from .desk import Waiting
 from .errors import Draining, InternalError, InvalidRequest
 from .futures import LoopFuture
 from .handles import SERVICE, USER, Event, Message, SentMessage, SessionHandle, Subscription
@@ -262,6 +265,56 @@ class Runtime:
             self._do(self._deliver, (session_id, message), sent)
         return sent
 
+    def broadcast(
+        self,
+        users: Iterable[dict[str, Any]],
+        text: str | None = None,
+        *,
+        data: Any = None,
+        attachments: list[Any] | None = None,
+        context: dict[str, Any] | None = None,
+        channel: str = "embedded",
+        broadcast_id: str | None = None,
+        reopen: bool = False,
+        author: str = "system",
+        author_id: str | None = None,
+        progress: Progress | None = None,
+    ) -> LoopFuture[BroadcastOutcome]:
+        """One message to many people, each by their `user_id`; who has no session gets one.
+
+        A closed session takes it without being reopened, unless `reopen`. The same `broadcast_id` again
+        reaches who is missing and nobody twice. `progress` is called now and then, on the runtime's loop,
+        with the outcome so far.
+        """
+        if text is None and data is None and attachments is None:
+            raise InvalidRequest("a broadcast needs a text, data or attachments", details={"key": "text"})
+        check_text(text, "text")
+        check_json(data, "data")
+        check_list(attachments, "attachments")
+        check_map(context, "context")
+        check_text(channel, "channel")
+        check_text(broadcast_id, "broadcast_id")
+        check_text(author_id, "author_id")
+        if author not in ROLES or author == "user":
+            raise InvalidRequest(
+                f"author must be one of ai, human, system, got {author!r}", details={"key": "author"}
+            )
+        broadcast = Broadcast(
+            broadcast_id=broadcast_id or uuid4().hex,
+            users=list(users),
+            by=Caller(ROLES[author], author_id),
+            author=author,
+            channel=channel,
+            text=text,
+            attachments=attachments,
+            data=data,
+            context=context,
+            reopen=reopen,
+        )
+        future: LoopFuture[BroadcastOutcome] = LoopFuture()
+        self._do(lambda: self.core.broadcasts.start(broadcast, future, progress), (), future)
+        return future
+
     def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
         """Have `callback` called with each event of every session from now on."""
         audience = self.core.shared.audience
@@ -274,6 +327,41 @@ class Runtime:
         audience = self.core.shared.audience
         subscription = Subscription(callback, lambda each: self._do(audience.leave, (each,)))
         self._do(audience.attach, (session_id, subscription))
+        return subscription
+
+    # -- humans ------------------------------------------------------------------------------------
+
+    def desk(self, queue: str | None = None) -> LoopFuture[list[Waiting]]:
+        """What waits for a human in that queue (None: in all), in the configured order, next one first."""
+        check_text(queue, "queue")
+        found: LoopFuture[list[Waiting]] = LoopFuture()
+        queues = None if queue is None else (queue,)
+
+        def look() -> None:
+            self.core.reply_when_settled(found, self.core.shared.desk.waiting(queues))
+
+        self._do(look, (), found)
+        return found
+
+    def arrive(self, identity: str) -> None:
+        """That human is at the desk: what they had is theirs again after a reopening, and nobody else's."""
+        check_text(identity, "identity")
+        self._do(self.core.shared.desk.arrive, (identity,))
+
+    def leave(self, identity: str) -> None:
+        """They are gone (as often as they arrived); after `human_timeout` they lose what they hold."""
+        check_text(identity, "identity")
+        self._do(self.core.shared.desk.leave, (identity,))
+
+    def watch(self, callback: Callable[[Event], object], queues: Sequence[str] | None = None) -> Subscription:
+        """Have `callback` called with what happens in these queues (None: in all) from now on: handovers,
+        assignments, releases, closes, reopenings and expiries.
+        """
+        for index, queue in enumerate(queues or ()):
+            check_text(queue, f"queues.{index}")
+        desk = self.core.shared.desk
+        subscription = Subscription(callback, lambda each: self._do(desk.unwatch, (each,)))
+        self._do(desk.watch, (subscription, queues))
         return subscription
 
     # -- asking ------------------------------------------------------------------------------------
@@ -376,13 +464,13 @@ class Runtime:
         else:
             self._answers[stored.session_id, stored.message_id] = answer
 
-    def _on_silence(self, turn: Turn, error: Exception) -> None:
-        answer = self._answers.pop((turn.session_id, turn.message_id), None)
+    def _on_silence(self, session_id: str, message_id: str, error: Exception) -> None:
+        answer = self._answers.pop((session_id, message_id), None)
         if answer is not None:
             answer.set_exception((type(error), error, None))
 
     def _on_answer(self, event: Event) -> None:
-        if event["type"] == "message:received" and "in_reply_to" in event:
+        if event["type"] == "message:received" and "in_reply_to" in event and "cut" not in event:
             answer = self._answers.pop((event["session_id"], event["in_reply_to"]), None)
             if answer is not None:
                 answer.set(

@@ -15,9 +15,10 @@ from mypy_extensions import mypyc_attr
 
 from sojourn.storage import EVENT_TYPES, EventRow, SessionRow
 
+from .desk import DESK_EVENTS
 from .errors import SessionError, StorageFailed, TooManyAttachments
 from .events import visible
-from .lifecycle import NEVER, Status
+from .lifecycle import NEVER, Handling, Status
 from .loop import LoopActor, StopFlag
 from .mailbox import Mailbox
 from .messages import Subscriber, Tick
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from .commits import Gathering
     from .messages import ReplyTarget
     from .shared import Shared
+
+
+SILENCING: Final = frozenset({"session:closed", "session:handed_over", "session:assigned", "session:expired"})
+"""Events after which the AI has nothing to say: a turn that runs is cut before them."""
 
 
 class Waiting:
@@ -179,8 +184,17 @@ class SessionActor(LoopActor):
         cause: Subscriber | None = None,
     ) -> None:
         """Let an event happen: fold it in, and keep it."""
-        self.session.apply(event, at, payload, flags)
+        session = self.session
+        agent = self.shared.agent
+        if agent is not None and event in SILENCING:
+            agent.hush(self, at)
+        handling, queue = session.handling, session.queue
+        session.apply(event, at, payload, flags)
         self.keep(EVENT_TYPES[event], pack(payload), at, flags, cause)
+        if agent is not None:
+            agent.on_recorded(self, event, payload, at)
+        if event in DESK_EVENTS and not (handling is session.handling is Handling.AI):
+            self.shared.desk.on_event(self, queue, cause)
 
     def keep(self, code: int, body: bytes, at: float, flags: int, cause: Subscriber | None) -> None:
         """Hand the event just folded in to the gathering commit, and have it pushed to the others after
@@ -271,10 +285,15 @@ class SessionActor(LoopActor):
         while session.due_at <= now:
             lapse = session.lapse(now)
             assert lapse is not None
-            self.record(lapse.event, lapse.payload, lapse.at)
+            payload = lapse.payload
+            if lapse.event == "session:handed_over":
+                payload = {**payload, "return_after": self.shared.config.queue_timeout}
+            self.record(lapse.event, payload, lapse.at)
             if session.status is Status.EXPIRED:
                 self.snapshot()
                 self.shared.ended(self)
+            elif session.handling_seq == session.seq:
+                self.snapshot()
         return max(now, session.last_at)
 
     def attach(self, subscriber: Subscriber) -> None:

@@ -1,6 +1,6 @@
 """What all sessions of one runtime share. One object, so that a session costs one pointer for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +8,16 @@ from .audience import Audience
 from .clock import Clock
 from .config import RuntimeConfig
 from .context import SensitiveKeys, merged_within
+from .scopes import Scopes
 from .state import ACTIVITY
 from .timers import TimingWheel
 
 if TYPE_CHECKING:
-    from .agent import AgentRunner
     from .commits import GroupCommit
+    from .desk import Desk
     from .reads import Reads
     from .session import Elsewhere, SessionActor
+    from .turns import TurnRunner
 
 
 @dataclass(slots=True, eq=False)
@@ -41,20 +43,31 @@ class Shared:
     """A message addressed to a user came to a session that cannot take it (any more): route it anew."""
     explain: Callable[["SessionActor"], dict[str, Any]]
     """What the session waits for, for people."""
-    agent: "AgentRunner | None" = None
+    desk: "Desk"
+    """The humans, and what waits for them."""
+    agent: "TurnRunner | None" = None
     """Answers users while the AI handles the session."""
     audience: Audience = field(default_factory=Audience)
     wheel: TimingWheel = field(default_factory=TimingWheel)
     sensitive: SensitiveKeys = field(init=False)
+    scopes: Scopes = field(init=False)
+    """Contexts of users and of the operator."""
     activity: frozenset[str] = field(init=False)
     snapshot_every: int = field(init=False)
     message_flags: dict[str, int] = field(init=False)
     """Author of a message → whether it counts as activity, as an event's flags."""
-    present: dict[str, int] = field(default_factory=dict[str, int])
-    """Identity → how many connections of that human agent are there."""
 
     def __post_init__(self) -> None:
-        self.sensitive = SensitiveKeys(self.config.sensitive_keys)
+        config = self.config
+        self.sensitive = SensitiveKeys(config.sensitive_keys)
+        self.scopes = Scopes(
+            config.app,
+            self.commits,
+            self.reads,
+            self.sensitive,
+            max_keys=config.max_context_keys,
+            max_bytes=config.max_context_bytes,
+        )
         self.activity = self.config.activity
         self.snapshot_every = self.config.snapshot_every
         self.message_flags = {
@@ -62,7 +75,7 @@ class Shared:
             for author in ("user", "human", "ai", "system")
         }
 
-    def merged(self, context: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    def merged(self, context: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
         """Return `context` with `patch` merged in, or raise the `SessionError` that says why it may not
         be.
         """
@@ -77,4 +90,4 @@ class Shared:
 
     def is_present(self, identity: str | None) -> bool:
         """Is this human connected?"""
-        return identity is not None and identity in self.present
+        return self.desk.is_present(identity)

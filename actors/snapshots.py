@@ -45,6 +45,12 @@ def freeze(session: Session) -> bytes:
             None if session.dialog_from == NEVER else session.dialog_from,
             session.reminders,
             _freeze_answers(session.hash_answers()),
+            (
+                session.handling_at,
+                session.wait_limit,
+                None if session.wait_until == NEVER else session.wait_until,
+            ),
+            session.lapsed_seq,
         )
     )
 
@@ -77,6 +83,7 @@ def thaw(key: int, session_id: str, snapshot: bytes) -> Session:
         dialog_from,
         reminders,
         answers,
+        *later,
     ) = unpack(snapshot)
     if version != VERSION:
         msg = f"the snapshot of session {session_id} has version {version}, not {VERSION}"
@@ -108,6 +115,9 @@ def thaw(key: int, session_id: str, snapshot: bytes) -> Session:
     if reminders:
         session.reminders = {name: (when, data) for name, (when, data) in reminders.items()}
     session.answers = _thaw_answers(answers)
+    _thaw_waits(session, later)
+    if len(later) > 1:  # an older snapshot does not know when the AI's memory lapsed last
+        session.lapsed_seq = later[1]
     session.rearm()
     return session
 
@@ -163,7 +173,17 @@ def _thaw_times(session: Session, snapshot: bytes) -> None:
     session.dialog_from = NEVER if fields[22] is None else fields[22]
     if fields[23]:
         session.reminders = {name: (when, data) for name, (when, data) in fields[23].items()}
+    session.assignee = fields[4]
+    session.queue = fields[5]
+    _thaw_waits(session, fields[25:])
     session.rearm()
+
+
+def _thaw_waits(session: Session, later: list[Any]) -> None:
+    """Who waits for a human; a snapshot of the time before there were desks says nothing of it."""
+    if later:
+        session.handling_at, session.wait_limit, wait_until = later[0]
+        session.wait_until = NEVER if wait_until is None else wait_until
 
 
 def _freeze_answers(answers: dict[int, int | tuple[int, ...]]) -> bytes:

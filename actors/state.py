@@ -11,7 +11,7 @@ Maps that are seldom read (user, context, metadata) are kept as msgpack bytes: a
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, cast
 
-from .context import merge_patch
+from .context import merge_patch, own_part
 from .lifecycle import NEVER, TIMERS, Handling, On, Status, Timeouts
 from .packing import EMPTY_MAP, message_hash, pack, unpack
 
@@ -24,6 +24,9 @@ ACTIVITY: Final = 4
 
 SERVER_MADE: Final = "~"
 """How a message_id made by the server begins: it names its own seq, so it needs no place in `answers`."""
+
+BY_TIME: Final[dict[str, str | None]] = {"role": "system", "id": None}
+"""Who did what nobody asked for."""
 
 _ANSWER_BITS: Final = 2
 _ANSWER_FLAGS: Final = CREATED | REOPENED
@@ -72,8 +75,10 @@ class Session:
         "expires_why",
         "expiry_reason",
         "handling",
+        "handling_at",
         "handling_seq",
         "key",
+        "lapsed_seq",
         "last_activity_at",
         "last_at",
         "metadata",
@@ -86,6 +91,8 @@ class Session:
         "tags",
         "timeouts",
         "user",
+        "wait_limit",
+        "wait_until",
     )
 
     def __init__(self, key: int, session_id: str) -> None:
@@ -98,6 +105,12 @@ class Session:
         self.assignee: str | None = None
         self.queue: str | None = None
         self.handling_seq = 0
+        self.handling_at = 0.0
+        """Since when it waits in its queue, or has its human, or is the AI's."""
+        self.wait_limit: float | None = None
+        """Seconds that somebody may wait for a human: in the queue, or for an answer; None: for ever."""
+        self.wait_until = NEVER
+        """When that ends; `NEVER` while nobody waits for a human."""
         self.channel = ""
         self.user = EMPTY_MAP
         self.context = EMPTY_MAP
@@ -115,6 +128,8 @@ class Session:
         self.expiry_reason: str | None = None
         self.dialog_from = NEVER
         """When the dialog timer was last started; `NEVER` when it has lapsed or nobody spoke yet."""
+        self.lapsed_seq = 0
+        """The last `dialog:expired`: what lies before it the AI does not remember. 0: it never lapsed."""
         self.reminders: dict[str, tuple[float, Any]] | None = None
         self.recent: dict[str, int] | None = None
         """message_id → seq << 2 | reopened << 1 | created, since the last snapshot."""
@@ -153,12 +168,36 @@ class Session:
             if recent is None:
                 recent = self.recent = {}
             recent[message_id] = seq << _ANSWER_BITS | flags & _ANSWER_FLAGS
+        if self.wait_limit is not None:
+            self._wait_for_human(at, author)
+            self.rearm()
+            return
         timeouts = self.timeouts
         if timeouts.inactivity_alone and self.status is Status.ACTIVE and self.reminders is None:
             self.expires_at = self.due_at = self.last_activity_at + timeouts.session_timeout
             self.expires_why = On.INACTIVITY
         else:
             self.rearm()
+
+    def _wait_for_human(self, at: float, author: str) -> None:
+        """A human's message is what was waited for; the user's next one begins the wait anew."""
+        if self.handling is Handling.HUMAN and self.wait_limit is not None:
+            if author == "human":
+                self.wait_until = NEVER
+            elif author == "user" and self.wait_until == NEVER:
+                self.wait_until = at + self.wait_limit
+
+    def handled_by(
+        self, handling: Handling, assignee: str | None, queue: str | None, at: float, limit: float | None
+    ) -> None:
+        """The event just folded in says who handles it from `at` on, and how long it may wait for a human."""
+        self.handling = handling
+        self.assignee = assignee
+        self.queue = queue
+        self.handling_seq = self.seq
+        self.handling_at = at
+        self.wait_limit = limit
+        self.wait_until = NEVER if limit is None else at + limit
 
     def rearm(self) -> None:
         """Reckon `expires_at`, `expires_why` and `due_at` from the instants and settings."""
@@ -181,6 +220,7 @@ class Session:
             deadline = self.dialog_from + timeouts.dialog_timeout
             if deadline < due_at and self.handling is Handling.AI:
                 due_at = deadline
+            due_at = min(due_at, self.wait_until)
             if self.reminders:
                 due_at = min(due_at, *(when for when, _ in self.reminders.values()))
         self.due_at = due_at
@@ -199,6 +239,11 @@ class Session:
             return Lapse(why, "session:expired", at, {"reason": EXPIRY_REASON[why]})
         if self.dialog_from + self.timeouts.dialog_timeout <= self.due_at and self.handling is Handling.AI:
             return Lapse(On.DIALOG, "dialog:expired", at, {})
+        if self.wait_until <= self.due_at:
+            if self.handling is Handling.HUMAN:
+                payload = {"handling": "queued", "queue": self.queue, "reason": "human_timeout"}
+                return Lapse(On.HUMAN, "session:handed_over", at, {**payload, "by": BY_TIME})
+            return Lapse(On.QUEUE, "session:released", at, {"reason": "queue_timeout", "by": BY_TIME})
         reminders = self.reminders or {}
         name = min(reminders, key=lambda each: reminders[each][0])
         return Lapse(On.REMINDER, "reminder:fired", at, {"name": name, "data": reminders[name][1]})
@@ -264,10 +309,11 @@ def _created(session: Session, at: float, payload: Mapping[str, Any], flags: int
     session.timeouts = Timeouts.from_map(payload["timeouts"])
     session.tags = tuple(payload["tags"])
     session.handling_seq = session.seq
+    session.handling_at = at
 
 
 def _context_updated(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.context = pack(merge_patch(unpack(session.context), payload["patch"]))
+    session.context = pack(merge_patch(unpack(session.context), own_part(payload["patch"])))
     session.context_version = payload["context_version"]
 
 
@@ -283,8 +329,12 @@ def _reopened(session: Session, at: float, payload: Mapping[str, Any], flags: in
     session.status = Status.ACTIVE
     session.closed_at = None
     session.close_reason = None
-    session.handling = Handling(payload["handling"])
-    session.assignee = payload["assignee"]
+    handling = Handling(payload["handling"])
+    if handling is not session.handling:
+        # The human who had it is not there: it is nobody's, in no queue.
+        session.handled_by(handling, payload["assignee"], None, at, None)
+    elif session.wait_limit is not None:
+        session.wait_until = at + session.wait_limit  # nobody waited while it was closed
 
 
 def _expired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
@@ -295,23 +345,16 @@ def _expired(session: Session, at: float, payload: Mapping[str, Any], flags: int
 
 
 def _handed_over(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.handling = Handling.QUEUED
-    session.queue = payload["queue"]
-    session.assignee = None
-    session.handling_seq = session.seq
+    session.handled_by(Handling.QUEUED, None, payload["queue"], at, payload.get("return_after"))
 
 
 def _assigned(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.handling = Handling.HUMAN
-    session.assignee = payload["assignee"]
-    session.handling_seq = session.seq
+    limit = payload.get("return_after")
+    session.handled_by(Handling.HUMAN, payload["assignee"], session.queue, at, limit)
 
 
 def _released(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.handling = Handling.AI
-    session.assignee = None
-    session.queue = None
-    session.handling_seq = session.seq
+    session.handled_by(Handling.AI, None, None, at, None)
 
 
 def _tagged(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
@@ -320,6 +363,7 @@ def _tagged(session: Session, at: float, payload: Mapping[str, Any], flags: int)
 
 def _dialog_expired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
     session.dialog_from = NEVER
+    session.lapsed_seq = session.seq
 
 
 def _reminder_set(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
@@ -347,5 +391,6 @@ _CHANGES: Final[Mapping[str, Callable[[Session, float, Mapping[str, Any], int], 
     "dialog:expired": _dialog_expired,
     "reminder:set": _reminder_set,
     "reminder:fired": _reminder_fired,
+    "reminder:cancelled": _reminder_fired,
 }
 """What each event changes beside `seq`; an event that is not here is history only."""

@@ -1,7 +1,9 @@
 """The only writer of the journal: a Pykka actor with a thread of its own.
 
 Behind each commit it uses what time is left: the index follows the journal when no batch waits, or when it
-has fallen too far behind. Checkpoints have another thread, so that no commit waits for one.
+has fallen too far behind. Under load that only appends runs to it; they are merged at rest, or when so many
+wait that readers would feel it, and then in slices between the commits. Checkpoints have another thread, so
+that no commit waits for one.
 """
 
 import logging
@@ -22,6 +24,12 @@ INDEX_AT_REST: Final = 512
 """Events without index that are worth indexing when nothing else is to be done."""
 INDEX_LAG: Final = 32_768
 """Events without index beyond which a waiting batch lets the index go first: what a reader scans at most."""
+MERGE_STEP: Final = 4096
+"""Events of the index merged at once: some 4 ms, for which a batch may have to wait."""
+RUNS_AT_REST: Final = 16
+"""Runs that are worth merging when nothing else is to be done."""
+RUNS_MOST: Final = 64
+"""Runs beyond which merging goes on between the commits: a reader looks in each of them (1 µs)."""
 BUSY_BATCH: Final = 128
 """Events in a batch from which on the store counts as busy: the next batch is on its way."""
 CHECKPOINT_EVENTS: Final = 50_000
@@ -75,6 +83,15 @@ class StoreAhead(NamedTuple):
     ahead: Ahead
 
 
+class Tend(NamedTuple):
+    """Work of the house in a transaction of its own, then `done` or `failed`, here in the store's thread."""
+
+    work: Callable[[Any], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[Exception], None]
+    before: Callable[[], None] | None
+
+
 class StoreActor(pykka.ThreadingActor):
     """Commits batches in the order they come."""
 
@@ -91,10 +108,18 @@ class StoreActor(pykka.ThreadingActor):
         self._checkpoint = checkpoint
         self._since_checkpoint = 0
 
+    def on_start(self) -> None:
+        # A writer that was killed has left runs, and may be asked at once for all that fell due meanwhile.
+        self._tidy(0, busy=False)
+
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, StoreAhead):
             message.ahead.store()
-            self._tidy(busy=True)
+            # In memory the index has no runs: nothing is to be merged in step with the events.
+            self._tidy(0, busy=True)
+            return None
+        if isinstance(message, Tend):
+            self._tend(message)
             return None
         if not isinstance(message, WriteBatch):
             return super().on_receive(message)
@@ -108,7 +133,7 @@ class StoreActor(pykka.ThreadingActor):
             error = WriteFailed(self._journal.path, str(failure))
         message.done(error)
         self._since_checkpoint += len(message.batch.events)
-        self._tidy(busy=len(message.batch.events) >= BUSY_BATCH)
+        self._tidy(len(message.batch.events), busy=len(message.batch.events) >= BUSY_BATCH)
         return None
 
     def on_stop(self) -> None:
@@ -119,7 +144,18 @@ class StoreActor(pykka.ThreadingActor):
             logger.warning("the index stays behind: %s", error)
         self._journal.close()
 
-    def _tidy(self, *, busy: bool) -> None:
+    def _tend(self, message: Tend) -> None:
+        try:
+            if message.before is not None:
+                message.before()
+            answer = self._journal.tend(message.work)
+        except Exception as error:  # noqa: BLE001  # whoever asked must hear it, whatever it is
+            message.failed(error)
+        else:
+            message.done(answer)
+
+    def _tidy(self, events: int, *, busy: bool) -> None:
+        """Use the time behind a commit of so many events."""
         journal = self._journal
         least = INDEX_STEP if busy else INDEX_AT_REST
         try:
@@ -128,6 +164,12 @@ class StoreActor(pykka.ThreadingActor):
             ):
                 if not journal.index(INDEX_STEP):
                     break
+            # Twice as fast as events come: the runs in work are gone before as many others are there.
+            moved = 0
+            while journal.merge_pending > RUNS_MOST and moved <= 2 * events:
+                moved += journal.merge(MERGE_STEP)
+            while not busy and journal.merge_pending >= RUNS_AT_REST and self.actor_inbox.empty():
+                journal.merge(MERGE_STEP)
         except StorageError as error:
             logger.warning("the index stays behind: %s", error)
         if self._since_checkpoint >= CHECKPOINT_EVENTS:

@@ -192,7 +192,7 @@ class Sweep:
             deadline = (session.due_at, session.key, session.session_id)
             if until < session.due_at <= now:
                 heapq.heappush(self._behind, deadline)
-            elif session.expires_at <= now:
+            elif session.expires_at <= now and session.wait_until >= session.expires_at:
                 over.append(session)
             else:
                 others.append(deadline)

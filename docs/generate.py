@@ -14,7 +14,7 @@ from typing import cast
 
 from pydantic.fields import FieldInfo
 
-from sojourn.actors.config import CHANNEL_TIMEOUTS, SessionConfig
+from sojourn.actors.config import CHANNEL_TIMEOUTS, RuntimeConfig
 from sojourn.actors.lifecycle import TABLE, TIMERS, Status
 from sojourn.gateway.errors import ERROR_CODES
 from sojourn.gateway.settings import PREFIX, Allowed, Settings
@@ -34,16 +34,17 @@ def lifecycle() -> str:
     diagram += [f"    {start} --> {end}: {', '.join(whys)}" for (start, end), whys in ways.items()]
     ends = {end for _, end in ways} - {start for start, _ in ways}
     diagram += [*(f"    {end} --> [*]" for end in sorted(ends)), "```", ""]
-    defaults = SessionConfig()
+    runtime = RuntimeConfig()
+    defaults = {**vars(runtime), **vars(runtime.session)}
     timers = table(
         ("timer", "counts from", "runs in", "when it ends", "default"),
         (
             (
-                f"`{timer.setting}`" if hasattr(defaults, timer.setting) else timer.setting,
+                f"`{timer.setting}`" if timer.setting in defaults else timer.setting,
                 timer.counts_from,
                 ", ".join(timer.runs_in),
                 f"{timer.ends_in}, by `{timer.reason}`" if timer.reason else timer.ends_in,
-                seconds(getattr(defaults, timer.setting)) if hasattr(defaults, timer.setting) else "–",
+                seconds(defaults[timer.setting]) if timer.setting in defaults else "–",
             )
             for timer in TIMERS
         ),

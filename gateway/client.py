@@ -11,7 +11,7 @@ from .attachment import Frame, Missed
 from .client_connection import ClientConnection
 from .client_options import ConnectKeywords, ConnectOptions
 from .client_session import RemoteSession
-from .client_values import Accepted, Erased, Event, Gap, Listing, accepted_of, event_of, gap_of
+from .client_values import Accepted, Erased, Event, Gap, Listing, Watching, accepted_of, event_of, gap_of
 from .errors import ConnectionLost, request_failed
 from .happenings import Ended, Followed, Happening, Pushed, Unfollowed
 
@@ -160,6 +160,14 @@ class Client:
             cursor=cursor,
         )
         return Listing(reply["sessions"], reply["cursor"])
+
+    async def watch(self, queues: Iterable[str] | None = None) -> Watching:
+        """Have what happens in these queues (None: in all) told to those who `subscribe`, also after a
+        reconnect; return what waits there now. What happened while there was no connection is not told:
+        watch again to see what waits then.
+        """
+        reply = await self.request("watch", queues=None if queues is None else list(queues))
+        return Watching(reply["waiting"], reply["more"])
 
     async def erase_user(self, user_id: str) -> Erased:
         """Erase all sessions of a person (services only)."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .attachment import Frame
-from .client_values import Accepted, Closed, Context, Erased, Event, Page, event_of
+from .client_values import Accepted, Assigned, Closed, Context, Erased, Event, HandedOver, Page, event_of
 from .event_queue import EventQueue
 
 
@@ -99,17 +99,56 @@ class RemoteSession:
         return session
 
     async def update_context(
-        self, patch: Mapping[str, Any], *, expected_version: int | None = None, attach: bool | None = None
+        self,
+        patch: Mapping[str, Any],
+        *,
+        expected_version: int | None = None,
+        expected_user_version: int | None = None,
+        attach: bool | None = None,
     ) -> Context:
-        """Merge `patch` into the context (RFC 7396), if it has `expected_version` where that is given."""
+        """Merge `patch` into the context (RFC 7396), if it has `expected_version` where that is given.
+
+        Keys that begin with `user.` go to the user's scope, whose version is `expected_user_version`.
+        """
         reply = await self._request(
-            "session:context:update", context=patch, expected_version=expected_version, attach=attach
+            "session:context:update",
+            context=patch,
+            expected_version=expected_version,
+            expected_user_version=expected_user_version,
+            attach=attach,
         )
-        return Context(reply["context"], reply["context_version"], reply["seq"])
+        return Context(reply["context"], reply["context_version"], reply["seq"], reply.get("user_version"))
+
+    async def context(self) -> dict[str, Any]:
+        """Return the context of all scopes: the session's keys, the user's as `user.…`, the operator's as
+        `app.…` (for agents and services).
+        """
+        context: dict[str, Any] = (await self._request("session:get", scopes=True))["context"]
+        return context
 
     async def close(self, reason: str | None = None) -> Closed:
         """Close the session; a closed one answers as before."""
         reply = await self._request("session:close", reason=reason)
+        return Closed(reply.get("reason"), reply.get("reopen_until"), reply["seq"])
+
+    async def hand_over(self, queue: str | None = None, note: str | None = None) -> HandedOver:
+        """Have it wait for a human in that queue; None: in the one it is in, or was in."""
+        reply = await self._request("session:handover", queue=queue, note=note)
+        return HandedOver(reply.get("queue"), reply["seq"])
+
+    async def assign(self, assignee: str | None = None) -> Assigned:
+        """Give it to that human; None: take it. RequestFailed with `illegal_state` says who was faster."""
+        reply = await self._request("session:assign", assignee=assignee)
+        return Assigned(reply["assignee"], reply["seq"])
+
+    async def release(self) -> int:
+        """Give it back to the AI; return the release's place in the history."""
+        seq: int = (await self._request("session:release"))["seq"]
+        return seq
+
+    async def resolve(self) -> Closed:
+        """Close it as resolved by a human."""
+        reply = await self._request("session:resolve")
         return Closed(reply.get("reason"), reply.get("reopen_until"), reply["seq"])
 
     async def reopen(self, *, attach: bool | None = None) -> dict[str, Any]:

@@ -14,7 +14,18 @@ from . import client as aio
 from .attachment import Frame
 from .client_options import ConnectKeywords, ConnectOptions
 from .client_session import RemoteSession
-from .client_values import Accepted, Closed, Context, Erased, Event, Listing, Page
+from .client_values import (
+    Accepted,
+    Assigned,
+    Closed,
+    Context,
+    Erased,
+    Event,
+    HandedOver,
+    Listing,
+    Page,
+    Watching,
+)
 from .errors import ConnectionLost
 
 T = TypeVar("T")
@@ -104,16 +115,46 @@ class ClientSession:
         patch: Mapping[str, Any],
         *,
         expected_version: int | None = None,
+        expected_user_version: int | None = None,
         attach: bool | None = None,
         timeout: float | None = None,
     ) -> Context:
         """Merge `patch` into the context (RFC 7396), if it has `expected_version` where that is given."""
-        update = self._session.update_context(patch, expected_version=expected_version, attach=attach)
+        update = self._session.update_context(
+            patch,
+            expected_version=expected_version,
+            expected_user_version=expected_user_version,
+            attach=attach,
+        )
         return self._client.call(update, timeout)
+
+    def context(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """Return the context of all scopes: the session's keys, the user's as `user.…`, the operator's as
+        `app.…` (for agents and services).
+        """
+        return self._client.call(self._session.context(), timeout)
 
     def close(self, reason: str | None = None, *, timeout: float | None = None) -> Closed:
         """Close the session; a closed one answers as before."""
         return self._client.call(self._session.close(reason), timeout)
+
+    def hand_over(
+        self, queue: str | None = None, note: str | None = None, *, timeout: float | None = None
+    ) -> HandedOver:
+        """Have it wait for a human in that queue; None: in the one it is in, or was in."""
+        return self._client.call(self._session.hand_over(queue, note), timeout)
+
+    def assign(self, assignee: str | None = None, *, timeout: float | None = None) -> Assigned:
+        """Give it to that human; None: take it. RequestFailed with `illegal_state` says who was faster."""
+        return self._client.call(self._session.assign(assignee), timeout)
+
+    def release(self, *, timeout: float | None = None) -> int:
+        """Give it back to the AI; return the release's place in the history."""
+        return self._client.call(self._session.release(), timeout)
+
+    def resolve(self, *, timeout: float | None = None) -> Closed:
+        """Close it as resolved by a human."""
+        return self._client.call(self._session.resolve(), timeout)
 
     def reopen(self, *, attach: bool | None = None, timeout: float | None = None) -> dict[str, Any]:
         """Reopen the closed session and return its map."""
@@ -282,6 +323,12 @@ class Client:
             cursor=cursor,
         )
         return self.call(listing, timeout)
+
+    def watch(self, queues: Iterable[str] | None = None, *, timeout: float | None = None) -> Watching:
+        """Have what happens in these queues (None: in all) told to those who `subscribe`, also after a
+        reconnect; return what waits there now.
+        """
+        return self.call(self._client.watch(queues), timeout)
 
     def erase_user(self, user_id: str, *, timeout: float | None = None) -> Erased:
         """Erase all sessions of a person (services only)."""

@@ -71,6 +71,8 @@ class Context(NamedTuple):
     context: dict[str, Any]
     version: int
     seq: int
+    user_version: int | None = None
+    """Of the user's scope, where the patch wrote to it: then `context` has that as well, as `user.…`."""
 
 
 class Closed(NamedTuple):
@@ -79,6 +81,30 @@ class Closed(NamedTuple):
     reason: str | None
     reopen_until: float | None
     seq: int
+
+
+class HandedOver(NamedTuple):
+    """It waits for a human in that queue; `seq` is the event that says so."""
+
+    queue: str | None
+    seq: int
+
+
+class Assigned(NamedTuple):
+    """That human has it; `seq` is the event that says so."""
+
+    assignee: str
+    seq: int
+
+
+class Watching(NamedTuple):
+    """What waits at the beginning of a watch, who is next first: maps of `session_id`, `queue` and `since`.
+
+    `more`: there are others behind the last, which `list` knows.
+    """
+
+    waiting: list[dict[str, Any]]
+    more: bool
 
 
 class Erased(NamedTuple):

@@ -192,7 +192,7 @@ _TABLE = (
             **_ATTACH,
         },
     ),
-    Request(name="session:get", reply="session:state", fields=_SESSION),
+    Request(name="session:get", reply="session:state", fields={**_SESSION, "scopes": Field(kinds.BOOLEAN)}),
     Request(
         name="session:history",
         reply="session:events",
@@ -205,6 +205,7 @@ _TABLE = (
             **_SESSION,
             "context": Field(kinds.MAP, required=True),
             "expected_version": Field(kinds.SEQ),
+            "expected_user_version": Field(kinds.SEQ),
             **_ATTACH,
         },
     ),
@@ -225,17 +226,15 @@ _TABLE = (
         name="session:handover",
         reply="session:handed_over",
         fields={**_SESSION, "queue": Field(kinds.STRING), "note": Field(kinds.STRING)},
-        built=False,
     ),
     Request(
         name="session:assign",
         reply="session:assigned",
         roles=STAFF,
         fields={**_SESSION, "assignee": Field(kinds.NAME)},
-        built=False,
     ),
-    Request(name="session:release", reply="session:released", roles=STAFF, fields=_SESSION, built=False),
-    Request(name="session:resolve", reply="session:closed", roles=STAFF, fields=_SESSION, built=False),
+    Request(name="session:release", reply="session:released", roles=STAFF, fields=_SESSION),
+    Request(name="session:resolve", reply="session:closed", roles=STAFF, fields=_SESSION),
     Request(
         name="session:tag",
         reply="session:tagged",
@@ -287,7 +286,7 @@ _TABLE = (
         reply="broadcast:sent",
         roles=STAFF,
         fields={
-            "users": Field(kinds.ADDRESSEES, required=True),
+            "users": Field(kinds.MAPS, required=True),
             **_CONTENT,
             "context": Field(kinds.MAP),
             "channel": Field(kinds.STRING),
@@ -295,14 +294,12 @@ _TABLE = (
             "reopen": Field(kinds.BOOLEAN),
         },
         rule=_has_content,
-        built=False,
     ),
     Request(
         name="watch",
         reply="watching",
         roles=STAFF,
         fields={"queues": Field(kinds.STRINGS)},
-        built=False,
     ),
     Request(
         name="session:erase",
@@ -310,6 +307,12 @@ _TABLE = (
         roles=frozenset({SERVICE}),
         fields={"session_id": Field(kinds.STRING), "user_id": Field(kinds.STRING)},
         rule=_names_session_or_user,
+    ),
+    Request(
+        name="webhook:resend",
+        reply="webhook:resent",
+        roles=frozenset({SERVICE}),
+        fields={"dead_id": Field(kinds.SEQ)},
     ),
     Request(name="session:why", reply="session:why", fields=_SESSION),
 )

@@ -29,6 +29,10 @@ class Transport(Protocol):
         """There is something in `peer.outgoing`: take it at the end of this turn."""
         ...
 
+    def waiting_bytes(self) -> int:
+        """What was flushed and has not left."""
+        ...
+
     def finish(self) -> None:
         """Nothing more will be said: send what waits, then close."""
         ...
@@ -92,6 +96,10 @@ class Peer:
         if not outgoing:
             self.transport.flush_soon()
         outgoing.append(body)
+
+    def waiting_bytes(self) -> int:
+        """Output that the reader has not taken yet: who writes much may wait for it."""
+        return self.transport.waiting_bytes() + sum(map(len, self.outgoing))
 
     def set(self, body: bytes) -> None:
         """A commit hands over an event."""
@@ -163,6 +171,9 @@ class _Gone:
     """The transport and the peer that are no more."""
 
     def flush_soon(self) -> None: ...
+
+    def waiting_bytes(self) -> int:
+        return 0
 
     def finish(self) -> None: ...
 

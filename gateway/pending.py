@@ -18,7 +18,8 @@ RETRY_DELAY_MAX = 10.0
 
 _REPEATABLE = frozenset(
     {"ping", "session:get", "session:history", "session:resume", "session:list", "session:detach",
-     "session:close", "session:why", "message:compose", "message:read", "watch"}
+     "session:close", "session:why", "message:compose", "message:read", "watch",
+     "session:resolve"}
 )  # fmt: skip
 _KEYED = {"message:send": "message_id", "session:create": "request_key", "broadcast:send": "broadcast_id"}
 _NOT_DONE = frozenset(code for code, row in ERROR_CODES.items() if row.retry == "yes") - {"internal_error"}
@@ -39,6 +40,7 @@ class Purpose(Enum):
     PING = auto()
     RESUME = auto()
     HISTORY = auto()
+    WATCH = auto()
 
 
 @dataclass(slots=True)

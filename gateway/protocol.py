@@ -98,6 +98,7 @@ class ClientProtocol:
         self._out: list[bytes] = []
         self._events: deque[Happening] = deque()
         self._heartbeat = Heartbeat(None, 0.0)
+        self._watch: Frame | None = None
         self._following = Following(self._own_request, self._events.append, self._unacknowledged)
 
     @property
@@ -247,6 +248,8 @@ class ClientProtocol:
             except KeyError as error:  # the request stays open: it is repeated or lost with the connection
                 raise InvalidFrame(f"the server's {frame['type']} lacks {error}") from error
         self._forget(pending)
+        if frame["type"] == "watching":
+            self._watch = {key: value for key, value in pending.frame.items() if key != "id"}
         if pending.purpose is Purpose.CALLER and not pending.abandoned:
             self._events.append(Answered(pending.request_id, frame))
 
@@ -276,6 +279,8 @@ class ClientProtocol:
         self._events.append(Welcomed(welcome))
         unanswered = list(self._pending.values())
         self._following.resume_all(now)
+        if self._watch is not None:
+            self._own_request(Purpose.WATCH, self._watch, now)
         for pending in unanswered:
             if pending.not_before is None:
                 self._send(pending, now)

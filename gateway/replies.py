@@ -7,15 +7,20 @@ speaks of, and it goes out under the request's id. Lists of events are joined fr
 from collections.abc import Callable
 from typing import Any, Final
 
+from sojourn.actors.broadcasts import BroadcastOutcome
+from sojourn.actors.desk import Waiting
 from sojourn.actors.messages import (
     Accepted,
+    Assigned,
     Closed,
     ContextUpdated,
     Created,
     Erased,
     Events,
     Explained,
+    HandedOver,
     Rated,
+    Released,
     Reopened,
     Resumed,
     SendMessage,
@@ -155,11 +160,18 @@ def events(answer: Events, head: Head) -> bytes:
 
 def state(answer: State, head: Head) -> bytes:
     session = answer.session
-    return pack({"type": "session:state", **head, "session_id": session["session_id"], "session": session})
+    body: Head = {"type": "session:state", **head, "session_id": session["session_id"], "session": session}
+    if answer.view is not None:
+        body["context"] = answer.view
+        body["user_version"] = answer.user_version
+    return pack(body)
 
 
 def context_updated(answer: ContextUpdated, head: Head) -> bytes:
-    return pack({"type": "session:context:updated", **head, **answer._asdict()})
+    body: Head = {"type": "session:context:updated", **head, **answer._asdict()}
+    if answer.user_version is None:
+        del body["user_version"]
+    return pack(body)
 
 
 def closed(answer: Closed, head: Head) -> bytes:
@@ -177,6 +189,31 @@ def reopened(answer: Reopened, head: Head) -> bytes:
             "seq": answer.seq,
         }
     )
+
+
+def handed_over(answer: HandedOver, head: Head) -> bytes:
+    return pack({"type": "session:handed_over", **head, **answer._asdict()})
+
+
+def assigned(answer: Assigned, head: Head) -> bytes:
+    return pack({"type": "session:assigned", **head, **answer._asdict()})
+
+
+def released(answer: Released, head: Head) -> bytes:
+    return pack({"type": "session:released", **head, **answer._asdict()})
+
+
+MOST_WAITING: Final = 1000
+"""Sessions in a `watching`: who works a queue off begins at its head."""
+
+
+def watching(answer: list[Waiting], head: Head) -> bytes:
+    """What waits at that moment, who is next first; what comes of it is pushed from then on."""
+    waiting = [
+        {"session_id": each.session_id, "queue": each.queue, "since": each.since}
+        for each in answer[:MOST_WAITING]
+    ]
+    return pack({"type": "watching", **head, "waiting": waiting, "more": len(answer) > MOST_WAITING})
 
 
 def rated(answer: Rated, head: Head) -> bytes:
@@ -198,6 +235,14 @@ def told(reply: str) -> View:
 
 def explained(answer: Explained, head: Head) -> bytes:
     return pack({"type": "session:why", **head, "session_id": answer.session_id, "why": answer.why})
+
+
+def broadcast_sent(answer: BroadcastOutcome, head: Head) -> bytes:
+    return pack({"type": "broadcast:sent", **head, **answer.as_map()})
+
+
+def resent(answer: int, head: Head) -> bytes:
+    return pack({"type": "webhook:resent", **head, "events": answer})
 
 
 def erased(answer: Erased, head: Head) -> bytes:

@@ -7,11 +7,14 @@ put them into the actors' messages; what a request means is decided there. No ha
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
+from uuid import uuid4
 
 from sojourn.actors import Runtime
+from sojourn.actors.broadcasts import Broadcast
 from sojourn.actors.core import Core
 from sojourn.actors.errors import SessionError
 from sojourn.actors.messages import (
+    Assign,
     Caller,
     CloseSession,
     Compose,
@@ -19,10 +22,13 @@ from sojourn.actors.messages import (
     EraseSession,
     ExplainSession,
     GetSession,
+    HandOver,
     MarkRead,
     RateSession,
     ReadHistory,
+    Release,
     ReopenSession,
+    Resolve,
     ResumeSession,
     SendMessage,
     TagSession,
@@ -45,6 +51,7 @@ Frame = dict[str, Any]
 
 MAX_EVENTS: Final = 1000
 DEFAULT_PAGE: Final = 100
+RESOLVED: Final = "resolved_by_human"
 _AUTHOR_OF_ROLE: Final = {"user": "user", "agent": "human", "service": "system"}
 
 
@@ -89,9 +96,16 @@ class Router:
             "session:detach": self._detach,
             "session:rate": self._rate,
             "session:tag": self._tag,
+            "session:handover": self._hand_over,
+            "session:assign": self._assign,
+            "session:release": self._release,
+            "session:resolve": self._resolve,
+            "watch": self._watch,
             "session:list": self._list,
             "session:erase": self._erase,
             "session:why": self._why,
+            "broadcast:send": self._broadcast,
+            "webhook:resend": self._resend,
             "message:send": self._send,
             "message:compose": self._compose,
             "message:read": self._read,
@@ -170,18 +184,16 @@ class Router:
         """A human agent is present while a connection of that identity is."""
         caller = peer.caller
         if caller.role == "agent" and caller.id is not None:
-            present = self._core.shared.present
-            present[caller.id] = present.get(caller.id, 0) + 1
+            self._core.shared.desk.arrive(caller.id)
 
     def left(self, peer: Peer) -> None:
         """A connection is gone: it is attached to nothing."""
-        self._core.shared.audience.leave(peer)
+        shared = self._core.shared
+        shared.audience.leave(peer)
+        shared.desk.unwatch(peer)
         caller = peer.caller
         if caller.role == "agent" and caller.id is not None:
-            present = self._core.shared.present
-            present[caller.id] -= 1
-            if not present[caller.id]:
-                del present[caller.id]
+            shared.desk.leave(caller.id)
 
     def _ping(self, peer: Peer, frame: Frame, now: float) -> None:
         self._answer(peer, frame, {"type": "pong", "server_time": now})
@@ -255,7 +267,8 @@ class Router:
         self._deliver(peer, frame, request, replies.resumed)
 
     def _get(self, peer: Peer, frame: Frame, now: float) -> None:
-        self._deliver(peer, frame, GetSession(peer.caller, now, peer, False), replies.state)
+        request = GetSession(peer.caller, now, peer, False, frame.get("scopes") is True)
+        self._deliver(peer, frame, request, replies.state)
 
     def _history(self, peer: Peer, frame: Frame, now: float) -> None:
         request = ReadHistory(
@@ -277,6 +290,7 @@ class Router:
             frame.get("attach") is not False,
             frame["context"],
             frame.get("expected_version"),
+            frame.get("expected_user_version"),
         )
         self._deliver(peer, frame, request, replies.context_updated)
 
@@ -303,8 +317,55 @@ class Router:
         request = TagSession(peer.caller, now, peer, False, frame.get("add") or (), frame.get("remove") or ())
         self._deliver(peer, frame, request, replies.tagged)
 
+    def _hand_over(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = HandOver(peer.caller, now, peer, False, frame.get("queue"), frame.get("note"))
+        self._deliver(peer, frame, request, replies.handed_over)
+
+    def _assign(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = Assign(peer.caller, now, peer, False, frame.get("assignee"))
+        self._deliver(peer, frame, request, replies.assigned)
+
+    def _release(self, peer: Peer, frame: Frame, now: float) -> None:
+        self._deliver(peer, frame, Release(peer.caller, now, peer, False), replies.released)
+
+    def _resolve(self, peer: Peer, frame: Frame, now: float) -> None:
+        request = Resolve(peer.caller, now, peer, False, RESOLVED)
+        self._deliver(peer, frame, request, replies.closed)
+
+    def _watch(self, peer: Peer, frame: Frame, now: float) -> None:
+        """What is recorded up to now is in the answer, what is recorded later is pushed behind it."""
+        queues: list[str] | None = frame.get("queues")
+        desk = self._core.shared.desk
+        desk.watch(peer, queues)
+        reply = Reply(peer, frame.get("id"), replies.watching)
+        self._core.reply_when_settled(reply, desk.waiting(queues))
+
     def _why(self, peer: Peer, frame: Frame, now: float) -> None:
         self._deliver(peer, frame, ExplainSession(peer.caller, now, peer, False), replies.explained)
+
+    def _broadcast(self, peer: Peer, frame: Frame, now: float) -> None:
+        get = frame.get
+        broadcast = Broadcast(
+            broadcast_id=get("broadcast_id") or uuid4().hex,
+            users=frame["users"],
+            by=peer.caller,
+            author=peer.author,
+            channel=get("channel") or self._channel,
+            text=get("text"),
+            attachments=get("attachments"),
+            data=get("data"),
+            context=get("context"),
+            reopen=get("reopen") is True,
+        )
+        self._core.broadcasts.start(broadcast, Reply(peer, get("id"), replies.broadcast_sent))
+
+    def _resend(self, peer: Peer, frame: Frame, now: float) -> None:
+        reply = Reply(peer, frame.get("id"), replies.resent)
+
+        async def put_back() -> None:
+            reply.set(await self._core.resend(frame.get("dead_id")))
+
+        self._spawn(put_back(), reply)
 
     def _erase(self, peer: Peer, frame: Frame, now: float) -> None:
         request = EraseSession(peer.caller, now, peer, False)
@@ -375,8 +436,8 @@ class Router:
 
     @property
     def idle(self) -> bool:
-        """No list and no erasure is under way."""
-        return not self._tasks
+        """No list, no erasure and no broadcast is under way."""
+        return not self._tasks and self._core.broadcasts.idle
 
 
 class _DetachedAnyway:

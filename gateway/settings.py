@@ -7,7 +7,7 @@ The names are the same in the settings file, in the environment and on the comma
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,11 +15,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sojourn.actors.config import (
     ACTIVITIES,
     CHANNEL_TIMEOUTS,
+    MOST_HISTORY,
     Durability,
+    InterruptedTurns,
+    QueueOrder,
     RuntimeConfig,
     SessionConfig,
     SessionMaxima,
+    TurnPolicy,
 )
+
+from .receivers import Webhook
 
 PREFIX = "SOJOURN_"
 
@@ -45,6 +51,10 @@ def _port_or_off(value: object) -> object:
     return None if value == "off" else _number(value)
 
 
+def _count_or_any(value: object) -> object:
+    return None if value == "any" else _number(value)
+
+
 def _words(value: object) -> object:
     """A list, or one string with commas between its items: the form of a variable or a flag."""
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
@@ -53,6 +63,11 @@ def _words(value: object) -> object:
 def _activities(value: frozenset[str]) -> frozenset[str]:
     if not value <= ACTIVITIES:
         raise ValueError("no such activity")
+    return value
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    RuntimeConfig(app=value)  # raises ValueError for what JSON does not have, such as a date
     return value
 
 
@@ -68,6 +83,9 @@ Grace = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number), Allowed("above 0")]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_number), Allowed("1 or more")]
+OptionalCount = Annotated[
+    Annotated[int, Field(ge=1)] | None, BeforeValidator(_count_or_any), Allowed('1 or more, or "any"')
+]
 FrameSize = Annotated[int, Field(ge=1024, le=2**31), BeforeValidator(_number), Allowed("1024 to 2147483648")]
 Port = Annotated[
     int, Field(ge=0, le=65535), BeforeValidator(_number), Allowed("0 to 65535, 0 picks a free one")
@@ -85,6 +103,7 @@ Activities = Annotated[
     AfterValidator(_activities),
     Allowed("a list of " + ", ".join(sorted(ACTIVITIES))),
 ]
+AppScope = Annotated[dict[str, Any], AfterValidator(_json), Allowed("a table of values that JSON has")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning, error")]
 
 _SESSION = SessionConfig()
@@ -111,6 +130,34 @@ class Maxima(BaseModel):
     keep_alive: Duration = Field(None, description="Longest `keep_alive`, seconds.")
     max_lifetime: Duration = Field(None, description="Longest `max_lifetime`, seconds.")
     dialog_timeout: Duration = Field(None, description="Longest `dialog_timeout`, seconds.")
+
+
+class WebhookSettings(BaseModel):
+    """One receiver of events: a table of the list `webhooks`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: Annotated[str, Allowed("an http or https address")] = Field(description="Where to post.")
+    secret: Annotated[str, Allowed("whsec_ and 24 to 64 bytes in Base64")] = Field(
+        repr=False, description="The key of the signature, known to the receiver."
+    )
+    events: Annotated[tuple[str, ...], BeforeValidator(_words), Allowed("a list of patterns")] = Field(
+        ("*",), description="Patterns (`*`, `?`) of events."
+    )
+    name: Annotated[str, Allowed("a name")] = Field(
+        "", description="Under which it is known from one start to the next; the address unless given."
+    )
+    timeout: Seconds = Field(15.0, description="Seconds that an attempt may take.")
+    concurrency: Count = Field(8, description="Attempts at once.")
+
+    @model_validator(mode="after")
+    def _is_usable(self) -> Self:
+        self.webhook()
+        return self
+
+    def webhook(self) -> Webhook:
+        """What the couriers need; raises ValueError that says what is wrong."""
+        return Webhook(**self.model_dump())
 
 
 class Settings(BaseSettings):
@@ -180,6 +227,69 @@ class Settings(BaseSettings):
         _RUNTIME.sensitive_keys, description="Patterns (`*`, `?`) of context keys that read as `***`."
     )
 
+    app: AppScope = Field(
+        default_factory=dict[str, Any],
+        description="The operator's scope of the context: read as `app.…` by handlers, agents and services.",
+    )
+
+    human_timeout: Duration = Field(
+        _RUNTIME.human_timeout,
+        description="Seconds that a user waits for a human's answer, and that a human may be gone, "
+        "before their session goes back to its queue.",
+    )
+    queue_timeout: Duration = Field(
+        _RUNTIME.queue_timeout, description="Seconds in a queue after which the AI has the session again."
+    )
+    queue_order: Annotated[QueueOrder, Allowed("longest_wait, shortest_wait, silent_longest")] = Field(
+        _RUNTIME.queue_order,
+        description="Which session of a queue is next: who waits for the longest or shortest time, "
+        "or the user who has been silent for the longest.",
+    )
+    max_held: OptionalCount = Field(
+        _RUNTIME.max_held,
+        description="Sessions that one human may hold at once; beyond, `too_many_sessions`.",
+    )
+
+    agent: Annotated[str | None, Allowed("MODULE:FUNCTION")] = Field(
+        None, description="Who answers users while no human does: a function of your own."
+    )
+    dialog: Annotated[str | None, Allowed("a file")] = Field(
+        None, description="A dialog file that answers users instead of an `agent`."
+    )
+    turn_policy: Annotated[TurnPolicy, Allowed("cancel, queue, reject")] = Field(
+        _RUNTIME.turn_policy,
+        description="When the user speaks again while the agent answers: the answer is cut; "
+        "the message waits for it; the message is refused.",
+    )
+    turn_timeout: Duration = Field(_RUNTIME.turn_timeout, description="Seconds that a turn may take.")
+    max_turns: Count = Field(_RUNTIME.max_turns, description="Turns that run at once; others wait.")
+    handler_threads: Count = Field(
+        _RUNTIME.handler_threads, description="Turns of a plain function that run at once, each in a thread."
+    )
+    turn_history: Annotated[
+        int, Field(ge=1, le=MOST_HISTORY), BeforeValidator(_number), Allowed(f"1 to {MOST_HISTORY}")
+    ] = Field(_RUNTIME.turn_history, description="Events that a turn looks back.")
+    max_answer_bytes: Count = Field(
+        _RUNTIME.max_answer_bytes, description="Text that one turn may write; beyond, it fails."
+    )
+    fallback_text: Annotated[str | None, Allowed("a text")] = Field(
+        _RUNTIME.fallback_text, description="What the user is told when the agent fails."
+    )
+    fallback_queue: Annotated[str | None, Allowed("a queue")] = Field(
+        _RUNTIME.fallback_queue, description="Where a session goes when the agent fails on it."
+    )
+    interrupted_turns: Annotated[InterruptedTurns, Allowed("fail, rerun")] = Field(
+        _RUNTIME.interrupted_turns, description="What becomes of turns that ran when the process died."
+    )
+    slow_handler: Seconds = Field(
+        _RUNTIME.slow_handler,
+        description="Seconds that an agent may hold the event loop before it is named in the log.",
+    )
+
+    webhooks: Annotated[tuple[WebhookSettings, ...], Allowed("a list of tables")] = Field(
+        (), description="Receivers of events, each with `url`, `secret` and `events`."
+    )
+
     max_frame_bytes: FrameSize = Field(65_536, description="Longest frame to the server.")
     max_reply_bytes: FrameSize = Field(1 << 20, description="Longest frame from the server.")
     max_output_bytes: Count = Field(
@@ -230,4 +340,19 @@ class Settings(BaseSettings):
             max_attachments=self.max_attachments,
             snapshot_every=self.snapshot_every,
             sensitive_keys=self.sensitive_keys,
+            human_timeout=self.human_timeout,
+            queue_timeout=self.queue_timeout,
+            queue_order=self.queue_order,
+            max_held=self.max_held,
+            app=self.app,
+            turn_policy=self.turn_policy,
+            turn_timeout=self.turn_timeout,
+            max_turns=self.max_turns,
+            handler_threads=self.handler_threads,
+            turn_history=self.turn_history,
+            max_answer_bytes=self.max_answer_bytes,
+            fallback_text=self.fallback_text,
+            fallback_queue=self.fallback_queue,
+            interrupted_turns=self.interrupted_turns,
+            slow_handler=self.slow_handler,
         )

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from .errors import GatewayError
-from .settings import PREFIX, Allowed, ChannelTimers, Maxima, Settings
+from .settings import PREFIX, Allowed, ChannelTimers, Maxima, Settings, WebhookSettings
 
 
 class InvalidSettings(GatewayError):
@@ -109,6 +109,8 @@ def _report(
         place = f"{file}: {key}"
     if field is None:
         return InvalidSettings(f"{place} is no setting{_nearest(path[-1], fields)}", usage=path[0] in flags)
+    if path[0] == "webhooks":  # what was given is not repeated: it may hold a secret
+        return InvalidSettings(f"{place}: {str(first['msg']).removeprefix('Value error, ')}")
     allowed = next((item.text for item in field[1].metadata if isinstance(item, Allowed)), str(first["msg"]))
     return InvalidSettings(f"{place} is {value!r}; allowed: {allowed}", usage=path[0] in flags)
 
@@ -122,6 +124,9 @@ def _find(path: list[str]) -> tuple[Mapping[str, FieldInfo], tuple[str, FieldInf
         name = path[2]
     elif path[0] == "maxima" and len(path) > 1:
         fields = Maxima.model_fields
+        name = path[1]
+    elif path[0] == "webhooks" and len(path) > 1:
+        fields = WebhookSettings.model_fields
         name = path[1]
     else:
         name = path[0]

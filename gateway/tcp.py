@@ -140,6 +140,10 @@ class TcpConnection:
         if self._half_closed and peer.unanswered == 0:
             self._end_half_closed()
 
+    def waiting_bytes(self) -> int:
+        """What the loop still holds for the reader."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def finish(self) -> None:
         """The last frame is said: send what waits, and close when it has gone."""
         self._closing = True

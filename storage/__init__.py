@@ -3,6 +3,7 @@
 Nothing here knows a clock or a rule of the life cycle.
 """
 
+from . import broadcasts, outbox
 from .connection import Durability
 from .due import DueSession
 from .errors import (
@@ -20,13 +21,25 @@ from .errors import (
 from .history import ENVELOPE_BYTES
 from .journal import Journal
 from .reader import Reader
-from .records import EVENT_NAMES, EVENT_TYPES, Batch, EventRow, SessionRow, StoredSession
+from .records import (
+    EVENT_NAMES,
+    EVENT_TYPES,
+    Batch,
+    BroadcastRow,
+    EventRow,
+    ScopeRow,
+    SessionRow,
+    StoredSession,
+    TurnRow,
+)
+from .turns import OpenTurn, read_open_turns
 
 __all__ = [
     "ENVELOPE_BYTES",
     "EVENT_NAMES",
     "EVENT_TYPES",
     "Batch",
+    "BroadcastRow",
     "CannotOpen",
     "DueSession",
     "Durability",
@@ -34,14 +47,20 @@ __all__ = [
     "Journal",
     "JournalCorrupt",
     "NotADatabase",
+    "OpenTurn",
     "ReadFailed",
     "Reader",
     "SchemaTooNew",
+    "ScopeRow",
     "SessionRow",
     "StaleEpoch",
     "StorageError",
     "StoreLocked",
     "StoredSession",
+    "TurnRow",
     "Unstorable",
     "WriteFailed",
+    "broadcasts",
+    "outbox",
+    "read_open_turns",
 ]

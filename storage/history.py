@@ -1,6 +1,6 @@
 """Queries over the journal: the events of a session, whether the index has them already or not.
 
-Each is one statement, and so sees the index, the watermark and the journal at one instant.
+Each is one statement, and so sees the index, its runs, the watermark and the journal at one instant.
 """
 
 # ruff: noqa: S608 - statements are joined from constants of this package; what a caller gives is always bound
@@ -20,9 +20,16 @@ ENVELOPE_BYTES: Final = 160
 MAX_SEQ: Final = 2**63 - 1
 """The greatest integer that SQLite holds; positions asked for above it mean the same."""
 
+# A session is looked up in each run that may have it: CROSS JOIN keeps SQLite from scanning the runs instead.
+_RUNS_OF: Final = """index_runs l CROSS JOIN event_runs r ON r.run = l.run AND r.session = {0}
+    AND {0} BETWEEN l.first_session AND l.last_session"""
+_RUNS: Final = _RUNS_OF.format(":key")
+
 _PAGE: Final = f"""
 WITH found AS MATERIALIZED (
     SELECT event, seq FROM event_index WHERE session = :key AND seq > :after AND seq <= :until
+    UNION ALL
+    SELECT r.event, r.seq FROM {_RUNS} AND r.seq > :after AND r.seq <= :until
     UNION ALL
     SELECT id, seq FROM events
     WHERE id > {WATERMARK} AND session = :key AND seq > :after AND seq <= :until
@@ -41,6 +48,8 @@ _EVENT: Final = f"""
 SELECT json_group_array({PACKED_EVENT}) FROM events e WHERE e.id IN (
     SELECT event FROM event_index WHERE session = :key AND seq = :seq
     UNION ALL
+    SELECT r.event FROM {_RUNS} AND r.seq = :seq
+    UNION ALL
     SELECT id FROM events WHERE id > {WATERMARK} AND session = :key AND seq = :seq
 )
 """
@@ -50,6 +59,8 @@ WITH wanted AS MATERIALIZED (
     SELECT json_extract(value, '$[0]') AS session, json_extract(value, '$[1]') AS seq FROM json_each(?)
 ), found AS (
     SELECT i.event FROM wanted CROSS JOIN event_index i ON i.session = wanted.session AND i.seq > wanted.seq
+    UNION ALL
+    SELECT r.event FROM wanted CROSS JOIN {_RUNS_OF.format("wanted.session")} AND r.seq > wanted.seq
     UNION ALL
     SELECT id FROM events WHERE id > {WATERMARK} AND session IN (SELECT session FROM wanted)
 )

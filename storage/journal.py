@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext, suppress
 from threading import Lock
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from sqlite_utils import Database
 
+from . import broadcasts, outbox
 from .bulk import BulkStatement
 from .connection import (
     UNSTORABLE,
@@ -27,7 +28,12 @@ from .errors import CannotOpen, JournalCorrupt, StaleEpoch, Unstorable, WriteFai
 from .lock import WriterLock
 from .reader import Reader
 from .records import Batch
+from .runs import AT_ONCE, MOST_RUNS, append_run, count_runs, erase_from_runs, index_at_once, merge_slice
 from .schema import migrate, schema_version
+from .scopes import ScopeStatement
+from .turns import TurnStatement, erase_turns
+
+_Answer = TypeVar("_Answer")
 
 _EVENTS: Final = "INSERT INTO events (session, seq, at, type, flags, body)"
 
@@ -49,11 +55,6 @@ _DEADLINES_MOVE: Final = (
 
 _ENDED: Final = """
 UPDATE sessions SET status = 'expired', due_at = NULL WHERE key IN (SELECT value FROM json_each(?))
-"""
-
-_INDEX: Final = """
-INSERT INTO event_index (session, seq, event)
-SELECT session, seq, id FROM events WHERE id > ? AND id <= ? ORDER BY session, seq
 """
 
 
@@ -89,12 +90,18 @@ class Journal:
         self._events = BulkStatement(connection, 6, _EVENTS)
         self._sessions = BulkStatement(connection, 14, _SESSIONS, _SESSIONS_AGAIN)
         self._deadlines = BulkStatement(connection, 2, _DEADLINES, _DEADLINES_MOVE)
+        self._broadcasts = BulkStatement(connection, 4, broadcasts.INSERT)
+        self._scopes = ScopeStatement(connection)
+        self._turns = TurnStatement(connection)
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch'")
         numbers: dict[str, int] = dict(connection.execute("SELECT name, value FROM meta").fetchall())
         connection.execute("COMMIT")
         self.epoch = numbers["epoch"]
         self._watermark = numbers["watermark"]
+        self._runs = count_runs(connection)
+        # How many runs a slice is taken from: fewer when their places are unlike, see `merge`.
+        self._runs_at_once = MOST_RUNS
         self._last_id = _greatest(connection, "SELECT max(id) FROM events")
         self.next_key = max(numbers["last_key"], _greatest(connection, "SELECT max(key) FROM sessions")) + 1
 
@@ -169,7 +176,7 @@ class Journal:
         will).
         """
         with self._shared:
-            last_id, watermark = self._last_id, self._watermark
+            last_id, watermark, runs = self._last_id, self._watermark, self._runs
             counts: dict[int, int] = {}
             with self._transaction() as connection:
                 last_id = self._events.run(connection, batch.events) or last_id
@@ -180,15 +187,30 @@ class Journal:
                 self._deadlines.run(connection, [(key, deadlines[key]) for key in sorted(deadlines)])
                 if batch.ended:
                     connection.execute(_ENDED, (json.dumps(batch.ended),))
+                if batch.scopes:
+                    self._scopes.run(connection, batch.scopes)
+                self._broadcasts.run(connection, sorted(batch.broadcasts))
+                if batch.turns:
+                    self._turns.run(connection, batch.turns)
                 if batch.erased:
                     counts = {key: _erase(connection, key, watermark) for key in batch.erased}
                     # An id below the watermark that is given again would never be indexed.
                     last_id = _greatest(connection, "SELECT max(id) FROM events")
                     watermark = min(watermark, last_id)
                     _remember(connection, "watermark", watermark)
-            self._last_id, self._watermark = last_id, watermark
+                    runs = count_runs(connection)
+                    outbox.rewind(connection, last_id)
+            self._last_id, self._watermark, self._runs = last_id, watermark, runs
         batch.erased_by_key = counts
         batch.erased_events = sum(counts.values())
+
+    def tend(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """Do some work of the house in one transaction, which waits for no disk: a power cut may undo it.
+
+        Raises WriteFailed (nothing was done) or StaleEpoch.
+        """
+        with self._shared, self._unsynchronised(), self._transaction() as connection:
+            return work(connection)
 
     @property
     def index_pending(self) -> int:
@@ -198,23 +220,50 @@ class Journal:
     def index(self, limit: int = 4096) -> int:
         """Take up to `limit` more events into the index; by how many ids the watermark moved, 0 at the end.
 
-        It never waits for the disk: what a power cut takes of the index is above the watermark again.
+        In a file they become one more run, which `merge` moves on, unless they are very many. It never waits
+        for the disk: what a power cut takes of the index is above the watermark again.
         Raises WriteFailed (try again), StaleEpoch, or JournalCorrupt when two events share a place.
         """
         with self._shared:
             moved = min(self.index_pending, limit)
             if not moved:
                 return 0
-            upper = self._watermark + moved
-            try:
-                with self._unsynchronised(), self._transaction() as connection:
-                    connection.execute(_INDEX, (self._watermark, upper))
-                    _remember(connection, "watermark", upper)
-            except Unstorable as error:
-                ids = f"{self._watermark + 1}..{upper}"
-                reason = f"one of the events {ids} has the place of another ({error.reason})"
-                raise JournalCorrupt(self.path, reason) from error
-            self._watermark = upper
+            upper, runs = self._watermark + moved, self._runs
+            ids = f"{self._watermark + 1}..{upper}"
+            with self._indexing(f"one of the events {ids}") as connection:
+                # In memory no page is written twice, and a run would only be more to do.
+                if self.path is None or moved >= AT_ONCE:
+                    index_at_once(connection, self._watermark, upper)
+                else:
+                    runs += append_run(connection, self._watermark, upper)
+                _remember(connection, "watermark", upper)
+            self._watermark, self._runs = upper, runs
+            return moved
+
+    @property
+    def merge_pending(self) -> int:
+        """How many runs of the index wait to be merged: readers look in each of them."""
+        return self._runs
+
+    def merge(self, limit: int = 4096) -> int:
+        """Move at most `limit` (≥ 1) events of the index from the runs to where all lie in order; how many.
+
+        0 when no run is left. Nothing is found later or earlier for it, and it does not wait for the disk.
+        Raises WriteFailed (try again), StaleEpoch, or JournalCorrupt when two events share a place.
+        """
+        with self._shared:
+            if not self._runs:
+                return 0
+            with self._indexing("an event of the index") as connection:
+                moved = merge_slice(connection, self._runs_at_once, limit)
+                runs = count_runs(connection)
+            # All runs give their share when they are alike. If not, it is a few that give, and a slice of
+            # `limit` events is made from fewer runs: of one session alone, from one run after the other.
+            if moved < limit // 4:
+                self._runs_at_once = max(1, self._runs_at_once // 2)
+            elif moved >= limit // 2:
+                self._runs_at_once = min(MOST_RUNS, self._runs_at_once * 2)
+            self._runs = runs
             return moved
 
     def checkpoint(self) -> int:
@@ -288,6 +337,16 @@ class Journal:
                     connection.close()
 
     @contextmanager
+    def _indexing(self, what: str) -> Generator[sqlite3.Connection]:
+        """A transaction that need not last; `what` breaks the index when it has a place twice."""
+        try:
+            with self._unsynchronised(), self._transaction() as connection:
+                yield connection
+        except Unstorable as error:
+            reason = f"{what} has the place of another ({error.reason})"
+            raise JournalCorrupt(self.path, reason) from error
+
+    @contextmanager
     def _unsynchronised(self) -> Generator[None]:
         if self.durability != "full":
             yield
@@ -317,9 +376,13 @@ def _remember(connection: sqlite3.Connection, name: str, value: int) -> None:
 
 
 def _erase(connection: sqlite3.Connection, key: int, watermark: int) -> int:
+    broadcasts.forget_session(connection, key)
+    outbox.forget_session(connection, key)
+    erase_turns(connection, key)
     indexed = connection.execute(
         "DELETE FROM events WHERE id IN (SELECT event FROM event_index WHERE session = ?)", (key,)
     ).rowcount
+    indexed += erase_from_runs(connection, key)
     behind = connection.execute("DELETE FROM events WHERE id > ? AND session = ?", (watermark, key)).rowcount
     connection.execute("DELETE FROM event_index WHERE session = ?", (key,))
     connection.execute("DELETE FROM sessions WHERE key = ?", (key,))

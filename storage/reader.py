@@ -4,7 +4,7 @@
 
 import json
 import sqlite3
-from collections.abc import Container, Generator, Sequence
+from collections.abc import Callable, Container, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Self, TypeVar
 
@@ -15,10 +15,12 @@ from .due import DueSession, read_due, read_due_among
 from .errors import CannotOpen, NotADatabase
 from .history import MAX_SEQ, read_event, read_history, read_tails
 from .packed import PACKED_DEADLINE, PACKED_SESSION, unpack_deadlines, unpack_sessions
-from .records import EventRow, SessionRow, StoredSession
+from .records import EventRow, ScopeRow, SessionRow, StoredSession
 from .schema import SCHEMA_VERSION, schema_version
+from .scopes import read_scopes
 
 _Value = TypeVar("_Value", int, str)
+_Answer = TypeVar("_Answer")
 
 _LOAD_SIZE: Final = 256
 """Sessions in one statement: the text of one is decoded in a millisecond or two, while other threads wait."""
@@ -190,6 +192,20 @@ class Reader:
         with self._guard, reading(self._path):
             return read_event(self._connection, key, seq)
 
+    def at_desk(self) -> list[str]:
+        """Ids of the active sessions that wait for a human, or have one, oldest first."""
+        with self._snapshot() as connection:
+            # The words of the index's own condition: it is found by them.
+            rows = connection.execute(
+                "SELECT session_id FROM sessions WHERE handling <> 'ai' AND status = 'active' ORDER BY key"
+            ).fetchall()
+        return [session_id for (session_id,) in rows]
+
+    def scopes(self, user_ids: Sequence[str]) -> dict[str, ScopeRow]:
+        """The contexts of those users who have one, by user_id."""
+        with self._snapshot() as connection:
+            return read_scopes(connection, user_ids)
+
     def page(
         self,
         *,
@@ -230,6 +246,11 @@ class Reader:
             return dict(
                 connection.execute("SELECT status, count(*) FROM sessions GROUP BY status").fetchall()
             )
+
+    def look(self, question: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """The answer to a question of this package's own, such as `outbox.due_lanes`."""
+        with self._snapshot() as connection:
+            return question(connection)
 
     def _load(self, statement: str, names: Sequence[_Value]) -> list[StoredSession]:
         found: list[StoredSession] = []

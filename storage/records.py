@@ -74,13 +74,43 @@ class StoredSession(NamedTuple):
     """The events behind the snapshot, oldest first."""
 
 
+class ScopeRow(NamedTuple):
+    """The context of one user, which outlives the user's sessions."""
+
+    user_id: str
+    version: int
+    """One more at each change."""
+    context: bytes | None
+    """None, in a batch: the user's row is to be removed."""
+
+
+BroadcastRow: TypeAlias = tuple[str, str, int, int]
+"""(user_id, broadcast_id, session, outcome): the session's key, a code that is the writer's own."""
+
+
+TurnRow: TypeAlias = tuple[int, int, str | None]
+"""(session, seq, message_id) of an agent's turn that begins: the session's key, the place of the event that
+it answers, the message (empty: another event); message_id None: the turn has ended."""
+
+
 class Batch:
     """What one transaction stores; filled by its owner, then given to `Journal.commit` once.
 
     It is applied in the order of the fields: a deadline wins over the `due_at` of a row, an erasure over all.
     """
 
-    __slots__ = ("deadlines", "ended", "erased", "erased_by_key", "erased_events", "events", "sessions")
+    __slots__ = (
+        "broadcasts",
+        "deadlines",
+        "ended",
+        "erased",
+        "erased_by_key",
+        "erased_events",
+        "events",
+        "scopes",
+        "sessions",
+        "turns",
+    )
 
     def __init__(self) -> None:
         self.events: list[EventRow] = []
@@ -93,6 +123,12 @@ class Batch:
         """Keys of sessions that are over: nothing falls due any more. Their snapshots stay as they are, which
         makes this a tenth of writing their rows.
         """
+        self.scopes: list[ScopeRow] = []
+        """Contexts of users that changed, or go; of several of one user the last counts."""
+        self.broadcasts: list[BroadcastRow] = []
+        """Whom a broadcast has reached, with the message of it."""
+        self.turns: list[TurnRow] = []
+        """Turns that begin or end, each at most once."""
         self.erased: list[int] = []
         """Keys of sessions to remove, with every event of theirs."""
         self.erased_events: int = 0

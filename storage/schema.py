@@ -2,9 +2,10 @@
 
 A step, once released, is never edited: what changes is a new step. `user_version` counts the steps applied.
 
-The journal (`events`) has no index beside its row id, so that a commit only appends. `event_index`, which
-finds the events of a session, follows behind in sorted batches; `meta.watermark` is the last event id that it
-contains. Whoever looks for events takes the index up to the watermark and scans the few events above it.
+The journal (`events`) has no index beside its row id, so that a commit only appends. The index, which finds
+the events of a session, follows behind in sorted batches: each is a run of `event_runs` first and is moved to
+`event_index` later (see `runs`). `meta.watermark` is the last event id that the two contain. Whoever looks
+for events asks `event_index` and each run of `index_runs`, and scans the few events above the watermark.
 """
 
 # ruff: noqa: S608 - statements are joined from constants of this package; what a caller gives is always bound
@@ -21,7 +22,7 @@ APPLICATION_ID: Final = 0x536A726E
 """`Sjrn` in the file's header, which `file(1)` and `PRAGMA application_id` show."""
 
 WATERMARK: Final = "(SELECT value FROM meta WHERE name = 'watermark')"
-"""SQL for the last event id that `event_index` contains."""
+"""SQL for the last event id that the index contains, in a run or in `event_index`."""
 
 _ISO: Final = "strftime('%Y-%m-%dT%H:%M:%fZ', {0}, 'unixepoch')"
 
@@ -114,7 +115,159 @@ def create_views(db: Database) -> None:
     )
 
 
-STEPS: Final = (create_tables.__name__, create_views.__name__)
+@_step()
+def create_user_scopes(db: Database) -> None:
+    """The context that is kept of a user across sessions."""
+    db.conn.execute(
+        """
+        CREATE TABLE user_scopes (
+            user_id TEXT NOT NULL PRIMARY KEY,
+            version INTEGER NOT NULL,
+            context BLOB NOT NULL
+        )
+        """
+    )
+
+
+@_step()
+def create_broadcasts(db: Database) -> None:
+    """Who was reached by which broadcast."""
+    db.conn.execute(
+        """
+        CREATE TABLE broadcast_outcomes (
+            user_id TEXT NOT NULL,
+            broadcast_id TEXT NOT NULL,
+            session INTEGER NOT NULL,
+            outcome INTEGER NOT NULL,
+            PRIMARY KEY (user_id, broadcast_id)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+@_step()
+def create_outbox(db: Database) -> None:
+    """What is to be sent outside: a cursor a hook, references to events in lanes, and what was given up."""
+    db.conn.execute(
+        "CREATE TABLE outbox_cursors (hook TEXT PRIMARY KEY, event INTEGER NOT NULL) WITHOUT ROWID"
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE outbox (
+            session INTEGER NOT NULL,
+            hook TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            event INTEGER NOT NULL,
+            PRIMARY KEY (session, hook, seq)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE outbox_lanes (
+            session INTEGER NOT NULL,
+            hook TEXT NOT NULL,
+            due_at REAL NOT NULL,
+            attempts INTEGER NOT NULL,
+            PRIMARY KEY (session, hook)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute("CREATE INDEX outbox_lanes_by_due_at ON outbox_lanes (hook, due_at)")
+    db.conn.execute(
+        """
+        CREATE TABLE outbox_dead (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            hook TEXT NOT NULL,
+            session INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            event INTEGER NOT NULL,
+            died_at REAL NOT NULL,
+            attempts INTEGER NOT NULL,
+            reason TEXT NOT NULL
+        )
+        """
+    )
+    db.conn.execute("CREATE INDEX outbox_dead_by_session ON outbox_dead (session)")
+
+
+@_step()
+def create_open_turns(db: Database) -> None:
+    """What an agent is busy with, so that a crash in the middle of it is known."""
+    db.conn.execute(
+        """
+        CREATE TABLE open_turns (
+            session INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            message_id TEXT NOT NULL,
+            PRIMARY KEY (session, seq)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+@_step()
+def create_desk_index(db: Database) -> None:
+    """What waits for a human, or has one: few among many, and looked for at every start."""
+    db.conn.execute(
+        "CREATE INDEX sessions_at_desk ON sessions (key) WHERE handling <> 'ai' AND status = 'active'"
+    )
+
+
+@_step()
+def create_event_runs(db: Database) -> None:
+    """The first level of the index, and the view of the histories that knows it."""
+    db.conn.execute(
+        """
+        CREATE TABLE index_runs (
+            run INTEGER PRIMARY KEY,
+            first_session INTEGER NOT NULL,
+            last_session INTEGER NOT NULL
+        )
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE event_runs (
+            run INTEGER NOT NULL,
+            session INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            event INTEGER NOT NULL,
+            PRIMARY KEY (run, session, seq)
+        ) WITHOUT ROWID
+        """
+    )
+    columns = f"s.session_id, e.seq, {_ISO.format('e.at')} AS at, t.name AS type, e.body"
+    db.conn.execute("DROP VIEW history")
+    # CROSS JOIN: one session is looked up in each run, where SQLite would scan all of them.
+    db.create_view(
+        "history",
+        f"""
+        SELECT {columns} FROM sessions s
+        JOIN event_index i ON i.session = s.key JOIN events e ON e.id = i.event
+        LEFT JOIN event_types t ON t.code = e.type
+        UNION ALL
+        SELECT {columns} FROM index_runs l CROSS JOIN event_runs r ON r.run = l.run
+        JOIN sessions s ON s.key = r.session JOIN events e ON e.id = r.event
+        LEFT JOIN event_types t ON t.code = e.type
+        UNION ALL
+        SELECT {columns} FROM events e
+        JOIN sessions s ON s.key = e.session LEFT JOIN event_types t ON t.code = e.type
+        WHERE e.id > {WATERMARK}
+        """,
+    )
+
+
+STEPS: Final = (
+    create_tables.__name__,
+    create_views.__name__,
+    create_user_scopes.__name__,
+    create_broadcasts.__name__,
+    create_outbox.__name__,
+    create_open_turns.__name__,
+    create_desk_index.__name__,
+    create_event_runs.__name__,
+)
 """Names of all steps in their order; a file that has others is newer than this code."""
 
 SCHEMA_VERSION: Final = len(STEPS)

@@ -18,5 +18,7 @@ def fields_of(kind: type) -> list[str]:
     """The public fields of a slotted class, compiled or not."""
     descriptors = (GetSetDescriptorType, MemberDescriptorType)
     return [
-        name for name, each in vars(kind).items() if isinstance(each, descriptors) and not name.startswith("_")
+        name
+        for name, each in vars(kind).items()
+        if isinstance(each, descriptors) and not name.startswith("_")
     ]

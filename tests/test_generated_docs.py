@@ -93,7 +93,7 @@ def test_the_diagram_shows_every_change_of_state_and_what_brings_it() -> None:
 def test_the_table_of_timers_has_each_with_its_default() -> None:
     rows = cells(generate.lifecycle())
     assert [row[0].strip("`") for row in rows] == [timer.setting for timer in TIMERS]
-    assert [row[-1] for row in rows] == ["3,600 s", "120 s", "never", "never", "–"]
+    assert [row[-1] for row in rows] == ["3,600 s", "120 s", "never", "never", "never", "300 s", "–"]
 
 
 def test_the_table_of_transitions_has_each_pair_and_its_events() -> None:

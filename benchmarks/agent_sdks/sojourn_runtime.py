@@ -9,9 +9,8 @@ from sojourn.actors.handles import SessionHandle
 
 from .conversation import RECENT, USER, Durability, Level, Reading, Said, main
 
-AUTHORS = {True: "user", False: "human"}
-"""Whose message it is for Sojourn, by whether the user said it. Whoever embeds the runtime without an agent
-answers as a human does; the work is that of an agent's answer."""
+AUTHORS = {True: "user", False: "ai"}
+"""Whose message it is for Sojourn, by whether the user said it."""
 
 
 @dataclass
@@ -53,15 +52,16 @@ class SojournRuntime:
         conversation.seq = (await second).seq
 
     async def read(self, conversation: Conversation, reading: Reading) -> Sequence[Said]:
-        # The two reads are under way together. Behind `seq` 1, the creation, here is a message each.
-        state = conversation.handle.get()
-        behind = max(1, conversation.seq - RECENT) if reading == "recent" else 1
-        history = conversation.handle.history(after_seq=behind, limit=conversation.seq - behind)
+        # The two reads are under way together. The creation is an event, too, and no message.
+        handle = conversation.handle
+        state = handle.get()
+        history = handle.recent(RECENT) if reading == "recent" else handle.history(limit=conversation.seq)
         if (await state)["context"]["topic"] != "order":
             return ()
         return [
             Said("user" if event["author"] == "user" else "assistant", event["text"])
             for event in (await history).events
+            if event["type"] == "message:received"
         ]
 
     async def grow(self, conversation: Conversation, exchanges: Sequence[tuple[Said, Said]]) -> None:

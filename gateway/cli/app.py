@@ -8,7 +8,7 @@ import typer
 
 from sojourn._version import __version__
 
-from . import chat, demo, replay, serve, sessions, transcript, why
+from . import broadcast, chat, demo, dialogs, replay, serve, sessions, transcript, webhooks, why
 from .console import err
 
 app = typer.Typer(
@@ -25,6 +25,9 @@ app.command("chat")(chat.chat)
 app.command("sessions")(sessions.sessions)
 app.command("transcript")(transcript.transcript)
 app.command("why")(why.why)
+app.command("broadcast")(broadcast.broadcast)
+app.add_typer(webhooks.app, name="webhooks", help="What receivers did not take, and sending it again.")
+app.add_typer(dialogs.app, name="dialogs")
 app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 

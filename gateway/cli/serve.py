@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +19,13 @@ from sojourn.gateway.settings import Settings
 from sojourn.gateway.settings_sources import InvalidSettings, load_settings, unknown_variables
 from sojourn.storage import StorageError
 
+from .agents import NoAgent, load_agent
 from .collector import Collector
 from .console import fail
+from .dialogs import dialog_agent
+
+if TYPE_CHECKING:
+    from sojourn.gateway.calls import Calls
 
 log = logging.getLogger("sojourn")
 
@@ -54,6 +59,12 @@ def serve(
         str | None,
         typer.Option(metavar="full|relaxed|memory", help="What an acknowledgement survives [default: full]."),
     ] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="MODULE:FUNCTION", help="Who answers users [default: nobody].")
+    ] = None,
+    dialog: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A dialog file that answers users instead.")
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="debug|info|warning|error", help="What is logged [default: info].")
     ] = None,
@@ -77,6 +88,8 @@ def serve(
         "max_lifetime": max_lifetime,
         "dialog_timeout": dialog_timeout,
         "durability": durability,
+        "agent": agent,
+        "dialog": dialog,
         "log_level": log_level,
     }
     try:
@@ -93,6 +106,8 @@ def serve(
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings))
+    except NoAgent as error:
+        fail(error, usage=True)
     except StorageError as error:
         fail(error)
     except OSError as error:
@@ -107,9 +122,19 @@ async def _serve(settings: Settings) -> None:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # Windows: there Ctrl-C interrupts the loop instead
             pass
+    agent = None if settings.agent is None else load_agent(settings.agent)
+    calls: Calls | None = None
+    if settings.dialog is not None:
+        if agent is not None:
+            raise NoAgent("agent and dialog are both set: one of them answers")
+        agent, calls = dialog_agent(settings.dialog)
     async with Runtime(
-        settings.path, durability=settings.durability, config=settings.runtime_config()
+        settings.path, durability=settings.durability, agent=agent, config=settings.runtime_config()
     ) as runtime:
+        from sojourn.gateway.webhooks import Webhooks  # noqa: PLC0415  # an HTTP client, for this command alone
+
+        webhooks = Webhooks(runtime, [each.webhook() for each in settings.webhooks])
+        await webhooks.start()
         server = Server(runtime, server_config(settings))
         await server.start()
         collector = Collector()
@@ -124,6 +149,9 @@ async def _serve(settings: Settings) -> None:
         await stop.wait()
         log.info("stopping: finishing what is in flight")
         await server.drain()
+        await webhooks.stop()
+        if calls is not None:
+            await calls.close()
         collector.stop()
 
 

@@ -187,14 +187,20 @@ timeouts = st.fixed_dictionaries(
 _plain = st.sampled_from((None, True, 0, -1.5, "", "text", [None, {"a": None}]))
 _values = _plain | st.dictionaries(st.sampled_from("abc"), _plain, max_size=2)
 _patches = st.dictionaries(st.sampled_from("abc"), _values, max_size=3)
+_limits = st.sampled_from((None, *DURATIONS))
 _gaps = st.sampled_from((0.0, 0.0, 5.0, 10.0, 20.0, 30.0, 0.1, 7.3, -5.0))
 
 
 def _wishes_of(on: On) -> st.SearchStrategy[Wish]:
     payloads: dict[On, st.SearchStrategy[dict[str, Any]]] = {
         On.CONTEXT_UPDATE: st.fixed_dictionaries({"patch": _patches}),
-        On.HANDOVER: st.fixed_dictionaries({"queue": st.sampled_from((None, "complaints", "sales"))}),
-        On.ASSIGN: st.fixed_dictionaries({"assignee": st.sampled_from(("grace", "joan"))}),
+        On.HANDOVER: st.fixed_dictionaries(
+            {"queue": st.sampled_from((None, "complaints", "sales")), "return_after": _limits}
+        ),
+        On.ASSIGN: st.fixed_dictionaries(
+            {"assignee": st.sampled_from(("grace", "joan")), "return_after": _limits}
+        ),
+        On.OTHER_MESSAGE: st.fixed_dictionaries({"author": st.sampled_from(("human", "ai", "system"))}),
         On.REMIND: st.fixed_dictionaries(
             {
                 "name": st.sampled_from(("call", "mail")),

@@ -19,6 +19,8 @@ LEGAL: dict[Status, set[On]] = {
         On.MAX_LIFETIME,
         On.DIALOG,
         On.REMINDER,
+        On.QUEUE,
+        On.HUMAN,
     },
     Status.CLOSED: {
         On.USER_MESSAGE,
@@ -121,6 +123,10 @@ def test_the_events_of_a_step_lead_where_the_table_says(status: Status, on: On) 
         life.happen(On.USER_MESSAGE, START)
     elif on is On.REMINDER:
         life.happen(On.REMIND, START, due_at=START + 60)
+    elif on is On.QUEUE:
+        life.happen(On.HANDOVER, START, return_after=60.0)
+    elif on is On.HUMAN:
+        life.happen(On.ASSIGN, START, return_after=60.0)
     if status is Status.CLOSED:
         life.happen(On.CLOSE, START)
     assert life.session.status is status
@@ -142,7 +148,7 @@ def test_a_timer_runs_exactly_where_its_end_is_in_the_table() -> None:
 
 def test_timers_that_end_a_session_come_first() -> None:
     reasons = [timer.reason for timer in TIMERS]
-    assert reasons == ["inactivity", "keep_alive", "max_lifetime", None, None]
+    assert reasons == ["inactivity", "keep_alive", "max_lifetime", None, None, None, None]
 
 
 def test_timeouts_say_never_as_nil_and_come_back_the_same() -> None:

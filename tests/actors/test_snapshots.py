@@ -49,7 +49,7 @@ def test_a_snapshot_at_any_point_and_the_events_behind_it_are_the_session(
 
 TIMES = (
     *("seq", "status", "handling", "timeouts", "created_at", "last_activity_at", "last_at", "closed_at"),
-    *("dialog_from", "reminders", "expires_at", "due_at"),
+    *("dialog_from", "reminders", "expires_at", "due_at", "queue", "wait_limit", "wait_until"),
 )
 """What time is concerned with: all that `Session.lapse` and the folding of a lapse may look at."""
 
@@ -120,8 +120,9 @@ def test_every_field_of_a_session_comes_back() -> None:
     life = Life(session_timeout=600, keep_alive=60, dialog_timeout=120, max_lifetime=6000)
     session = life.session
     life.record("session:tagged", START + 1, tags=["vip", "beta"])
+    life.record("dialog:expired", START + 1)
     life.happen(On.HANDOVER, START + 2, queue="complaints")
-    life.happen(On.ASSIGN, START + 3, assignee="grace")
+    life.happen(On.ASSIGN, START + 3, assignee="grace", return_after=5000.0)
     life.record("message:received", START + 4, CREATED | state.ACTIVITY, message_id="first")
     life.happen(On.CONTEXT_UPDATE, START + 5, patch={"plan": "basic", "card": {"number": [1, None]}})
     life.happen(On.CLOSE, START + 6)

@@ -480,7 +480,7 @@ def test_a_runtime_that_stops_while_a_restart_waits_answers_everybody(path: Path
 
 
 def test_a_turn_of_the_agent_is_not_taken_for_a_message_that_was_taken_back() -> None:
-    heard: list[tuple[str, str | None]] = []
+    heard: list[tuple[str | None, str | None]] = []
 
     def agent(turn: Turn) -> str:
         heard.append((turn.message_id, turn.text))

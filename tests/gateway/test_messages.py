@@ -50,9 +50,15 @@ WHOLE: dict[str, dict[str, Any]] = {
         "attach": False,
     },
     "session:resume": {"session_id": "s", "after_seq": 2**64 - 1, "resume_token": "t", "attach": True},
-    "session:get": {"session_id": "s"},
+    "session:get": {"session_id": "s", "scopes": True},
     "session:history": {"session_id": "s", "after_seq": 0, "limit": 1000},
-    "session:context:update": {"session_id": "s", "context": {}, "expected_version": 1, "attach": False},
+    "session:context:update": {
+        "session_id": "s",
+        "context": {},
+        "expected_version": 1,
+        "expected_user_version": 1,
+        "attach": False,
+    },
     "session:close": {"session_id": "s", "reason": ""},
     "session:reopen": {"session_id": "s", "attach": True},
     "session:detach": {"session_id": "s"},
@@ -99,6 +105,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "watch": {"queues": ["q"]},
     "session:erase": {"session_id": "s", "user_id": "ada"},
     "session:why": {"session_id": "s"},
+    "webhook:resend": {"dead_id": 7},
 }
 
 # key → values that are refused at that very key, whatever the request
@@ -127,7 +134,10 @@ WRONG: dict[str, list[Any]] = {
     "reopen": NOT_A_BOOLEAN,
     "after_seq": NOT_A_SEQ,
     "expected_version": NOT_A_SEQ,
+    "expected_user_version": NOT_A_SEQ,
+    "scopes": NOT_A_BOOLEAN,
     "read_seq": NOT_A_SEQ,
+    "dead_id": NOT_A_SEQ,
     "limit": NOT_A_PAGE,
     "rating": [0, 6, -1, 3.0, "3", True, []],
     "protocol": [0, 2, "1", 1.0, True],
@@ -162,7 +172,7 @@ DEEPER: list[tuple[str, dict[str, Any], str]] = [
     ("message:send", {"session_id": None, "user": {"user_id": ""}}, "user.user_id"),
     ("message:send", {"session_id": None, "user": {"user_id": None}}, "session_id"),
     ("message:send", {"text": None, "attachments": None, "data": None}, "text"),
-    ("broadcast:send", {"users": [{"user_id": "a"}, {}]}, "users.1.user_id"),
+    ("broadcast:send", {"users": [{"user_id": "a"}, 7]}, "users.1"),
     ("broadcast:send", {"text": None, "attachments": None, "data": None}, "text"),
     ("session:erase", {"session_id": None, "user_id": None}, "session_id"),
 ]  # fmt: skip
@@ -259,6 +269,7 @@ ROLES = {
     "broadcast:send": {"agent", "service"},
     "watch": {"agent", "service"},
     "session:erase": {"service"},
+    "webhook:resend": {"service"},
 }
 
 

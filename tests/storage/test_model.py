@@ -97,6 +97,12 @@ class StoreMachine(RuleBasedStateMachine):
         before = self.journal.index_pending
         assert self.journal.index(limit) == min(limit, before)
 
+    @rule(limit=st.integers(1, 20))
+    def merge(self, limit: int) -> None:
+        before = self.journal.merge_pending
+        assert (self.journal.merge(limit) > 0) == (before > 0)
+        assert self.journal.merge_pending <= before
+
     @rule()
     def checkpoint(self) -> None:
         assert self.journal.checkpoint() == 0

@@ -1,0 +1,470 @@
+"""Turns of the agent, for all sessions of a runtime: when each begins, and how it ends.
+
+A session has one turn at a time. A turn is owed from the moment its message is recorded, ready when that is
+committed, and runs when its session has no other and there is a place; sessions that wait for a place get one
+in turn. When the user speaks again, `turn_policy` says what becomes of the turn that runs; when a human
+comes, or the session closes, it is cut. A cut turn is over at once for its session, but its place is free
+only when its handler has really ended: a plain function cannot be stopped.
+
+What is under way is marked in the file with the message itself (`turn_ends.begin_turn`), so a process that
+died leaves no turn forgotten: at the next start each is failed or run again, as `interrupted_turns` says.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from sojourn.storage import EVENT_NAMES, EventRow, OpenTurn
+
+from .agent import Agent, events_of, is_plain, name_of, said_by
+from .commits import Then
+from .errors import InternalError, InvalidRequest, Overloaded, SessionError, StorageFailed
+from .events import event_map
+from .guard import LoopGuard
+from .later import Later
+from .lifecycle import Handling, On, Status, refusal
+from .messages import History, Mail, SendMessage
+from .turn import Said, Turn, patch_between, said_before
+from .turn_ends import AI, PAGE_BYTES, BeginTurn, FinishTurn, begin_turn, end_turn, keep_shown
+from .turn_run import Run, Stands
+from .values import check_json
+
+if TYPE_CHECKING:
+    from .registry import RegistryActor
+    from .session import SessionActor
+    from .state import Session
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER: Final = 1.0
+
+
+class TurnRunner:
+    """Runs an agent. Loop thread only."""
+
+    def __init__(self, agent: Agent, registry: "RegistryActor", loop: asyncio.AbstractEventLoop) -> None:
+        self.registry = registry
+        self.loop = loop
+        self.thread_id = registry.dispatcher.thread_id
+        self.config = registry.shared.config
+        self.stopped = False
+        self.guard = LoopGuard(self.config.slow_handler)
+        self.unanswered: Callable[[str, str, Exception], None] = _nobody_waits
+        """Called with session_id and message_id when a turn has ended, and why there is no answer if none was
+        stored.
+        """
+        self._agent = agent
+        self._name = name_of(agent)
+        self._events = events_of(agent)
+        self._is_plain = is_plain(agent)
+        self._pool = ThreadPoolExecutor(self.config.handler_threads, thread_name_prefix="sojourn-agent")
+        self._places = self.config.max_turns
+        if self._is_plain:
+            self._places = min(self._places, self.config.handler_threads)
+        self._talks: dict[str, list[Run]] = {}
+        """By session: the turn that runs, and those behind it, in the order of what they answer."""
+        self._ready: deque[str] = deque()
+        """Sessions whose first turn is ready, in the order in which they get a place."""
+        self._queued: set[str] = set()
+        """The same, to be asked."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._awake = 0
+
+    @property
+    def idle(self) -> bool:
+        """No turn runs that does not just let time pass."""
+        return self._awake == 0
+
+    @property
+    def running(self) -> int:
+        """Handlers that have not ended, those of cut turns among them."""
+        return len(self._tasks)
+
+    def stop(self) -> None:
+        """Give up what runs; nothing of it is stored, and its mark stays for the next start."""
+        self.stopped = True
+        for runs in self._talks.values():
+            for run in runs:
+                self._end(run)
+        for task in self._tasks:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.guard.stop()
+
+    # -- from the session, while it handles a request ------------------------------------------------
+
+    def admit(self, actor: "SessionActor") -> None:
+        """Before a user's message is taken: refuse it, if that is what a running turn means."""
+        if self.config.turn_policy == "reject" and self._talks.get(actor.session.session_id):
+            session_id = actor.session.session_id
+            raise Overloaded(
+                f"session {session_id} is being answered: wait for the end of that",
+                session_id=session_id,
+                retry_after=RETRY_AFTER,
+                details={"limit": "turn_policy", "max": 1},
+            )
+
+    def give_way(self, actor: "SessionActor", at: float) -> None:
+        """Before a user's message is recorded: cut what runs, if that is what the message means."""
+        if self.config.turn_policy == "cancel" and actor.session.session_id in self._talks:
+            self.hush(actor, at)
+
+    def hush(self, actor: "SessionActor", at: float) -> None:
+        """Cut every turn of the session; what was shown of it is recorded now."""
+        session = actor.session
+        for run in tuple(self._talks.get(session.session_id, ())):
+            was_owed = run.stands is Stands.OWED
+            self._end(run)
+            if was_owed and actor.join().turns.get((run.key, run.seq)) is None and run.seq > session.seq:
+                continue  # what it was to answer was taken back
+            if session.status is Status.ACTIVE:
+                keep_shown(actor, run, at)
+            end_turn(actor, run)
+            cut = InvalidRequest("this turn was cut before its answer was whole")
+            actor.join().owed.append((_Outcome(self, run, cut, session), None))
+
+    def answer_after_commit(self, actor: "SessionActor", request: SendMessage, message_id: str) -> None:
+        """Have a message answered once it is stored."""
+        session = actor.session
+        said = Said(
+            message_id,
+            request.author,
+            request.text,
+            request.data,
+            request.attachments,
+            request.author_id,
+            session.seq,
+            session.last_at,
+        )
+        self._owe(actor, Run(self, session.session_id, session.key, session.seq, said))
+
+    def on_recorded(self, actor: "SessionActor", event: str, payload: Any, at: float) -> None:
+        """Have an event answered, if the agent asked for its kind."""
+        if event in self._events:
+            session = actor.session
+            if session.status is Status.ACTIVE and session.handling is Handling.AI:
+                head = {"type": event, "session_id": session.session_id, "seq": session.seq, "at": at}
+                seen = {**head, **payload}
+                self._owe(actor, Run(self, session.session_id, session.key, session.seq, None, seen))
+
+    def _owe(self, actor: "SessionActor", run: Run) -> None:
+        runs = self._talks.setdefault(run.session_id, [])
+        # What is recorded at this place now replaces what was recorded there and taken back.
+        for stale in [each for each in runs if each.stands is Stands.OWED and each.seq >= run.seq]:
+            runs.remove(stale)
+        runs.append(run)
+        begin_turn(actor, run)
+        step = Then(
+            lambda: self._committed(run), lambda _error: self._drop(run), event=(run.session_id, run.seq)
+        )
+        actor.join().owed.append((step, None))
+
+    # -- beginning -----------------------------------------------------------------------------------
+
+    def _committed(self, run: Run) -> None:
+        if run.stands is Stands.OWED:
+            run.stands = Stands.READY
+            self._go_on(run.session_id)
+
+    def _drop(self, run: Run) -> None:
+        """What it was to answer never happened."""
+        self._end(run)
+
+    def _go_on(self, session_id: str) -> None:
+        """Have the session's next turn begin when there is a place."""
+        runs = self._talks.get(session_id)
+        if not runs:
+            self._talks.pop(session_id, None)
+            return
+        while runs[0].stands is Stands.OWED and any(run.stands is Stands.READY for run in runs):
+            del runs[0]  # commits come in order: it was taken back
+        if runs[0].stands is Stands.READY and session_id not in self._queued:
+            self._queued.add(session_id)
+            self._ready.append(session_id)
+            self._fill_places()
+
+    def _fill_places(self) -> None:
+        while self._places and self._ready and not self.stopped:
+            session_id = self._ready.popleft()
+            self._queued.discard(session_id)
+            runs = self._talks.get(session_id)
+            if not runs or runs[0].stands is not Stands.READY:
+                continue
+            run = runs[0]
+            run.stands = Stands.RUNS
+            self._wake(run)
+            self._places -= 1
+            task = run.task = self.loop.create_task(self._take(run))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._ended, run))
+
+    async def _take(self, run: Run) -> None:
+        try:
+            turn = await self._open(run)
+            if turn is not None:
+                self._limit(run)
+                await self.guard.watch(self._answer(turn, run), self._name)
+                run.patch = patch_between(run.before, turn.context)
+                check_json(run.patch, "context")
+                self._finish(run)
+        except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
+            # User code: whatever it raises, the session goes on. A turn that is over was cut by us.
+            if run.stands is Stands.RUNS and not self.stopped:
+                logger.warning("the agent failed on a message of session %s", run.session_id, exc_info=error)
+                reason = f": {error}" if isinstance(error, SessionError) else ""
+                run.fail("internal_error", f"the agent failed: {type(error).__name__}{reason}")
+                self._finish(run)
+
+    async def _open(self, run: Run) -> Turn | None:
+        """Ask the session what there is; None when there is nothing to answer any more."""
+        now = self.registry.shared.clock.now()
+        answer: asyncio.Future[History] = self.loop.create_future()
+        request = BeginTurn(AI, now, None, False, 0, 1, PAGE_BYTES, run)
+        request.reply_to = _Answer(answer)
+        self._hand(run.session_id, request)
+        try:
+            found = await answer
+        except SessionError as error:
+            if isinstance(error, StorageFailed):
+                run.fail(error.code, error.message)
+            self._finish(run, error)
+            return None
+        if run.stands is not Stands.RUNS:
+            return None
+        return run.open(said_before(found.events, run.seq), now)
+
+    async def _answer(self, turn: Turn, run: Run) -> None:
+        answer: Any
+        if self._is_plain:
+            run.thread = self._pool.submit(_call, self._agent, turn)
+            answer = await asyncio.wrap_future(run.thread)
+        else:
+            answer = self._agent(turn)
+        await said_by(answer, turn)
+
+    def _limit(self, run: Run) -> None:
+        seconds = self.config.turn_timeout
+        if seconds is not None:
+            shared = self.registry.shared
+            run.limit = Later(lambda: self._too_long(run, seconds))
+            shared.wheel.file(run.limit, shared.clock.now() + seconds)
+
+    def _too_long(self, run: Run, seconds: float) -> None:
+        if run.stands is Stands.RUNS:
+            logger.warning("the agent took longer than %s s for session %s", seconds, run.session_id)
+            run.fail("turn_timeout", f"the agent took longer than {seconds:g} s")
+            self._finish(run)
+            if run.task is not None:
+                run.task.cancel()
+
+    async def let_pass(self, run: Run, seconds: float) -> None:
+        """Wait by the runtime's clock; whoever settles does not wait for it."""
+        shared = self.registry.shared
+        over: asyncio.Future[None] = self.loop.create_future()
+
+        def wake() -> None:
+            if not over.done():
+                self._wake(run)
+                over.set_result(None)
+
+        later = Later(wake)
+        shared.wheel.file(later, shared.clock.now() + seconds)
+        self._rest(run)
+        try:
+            await over
+        finally:
+            shared.wheel.cancel(later)
+            self._wake(run)
+
+    def _wake(self, run: Run) -> None:
+        if not run.awake and run.stands is Stands.RUNS:
+            run.awake = True
+            self._awake += 1
+
+    def _rest(self, run: Run) -> None:
+        if run.awake:
+            run.awake = False
+            self._awake -= 1
+
+    # -- ending --------------------------------------------------------------------------------------
+
+    def _finish(self, run: Run, error: SessionError | None = None) -> None:
+        """Have what it came to stored; `error`: why there is no answer."""
+        if run.stands is not Stands.RUNS:
+            return
+        if error is None and run.error is None:
+            said = run.turn is not None and run.turn.decisions.said
+            error = (
+                InternalError("the answer was not stored")
+                if said
+                else InvalidRequest("the agent had nothing to say to this message")
+            )
+        elif error is None:
+            error = run.error
+        assert error is not None
+        self._end(run, cut=run.error is not None)
+        self._deliver(FinishTurn(run, self.registry.shared.clock.now()), error)
+
+    def _deliver(self, finish: FinishTurn, error: SessionError) -> None:
+        finish.reply_to = _Outcome(self, finish.run, error)
+        self._hand(finish.run.session_id, finish)
+
+    def _hand(self, session_id: str, mail: Mail) -> None:
+        """To the session, however much waits there."""
+        actor = self.registry.live.get(session_id)
+        if actor is None:
+            self.registry.deliver(session_id, mail)
+        elif not actor.actor_inbox.run_now(mail):
+            actor.actor_inbox.put_system(mail)
+
+    def store_cut(self, run: Run) -> None:
+        """The commit that cut a turn failed: what was shown of it is stored by itself."""
+        if not self.stopped:
+            cut = InvalidRequest("this turn was cut before its answer was whole")
+            self._deliver(FinishTurn(run, self.registry.shared.clock.now()), cut)
+
+    def _end(self, run: Run, *, cut: bool = True) -> None:
+        """It is over for its session; the next may begin."""
+        self._rest(run)
+        run.stands = Stands.OVER
+        if run.limit is not None:
+            self.registry.shared.wheel.cancel(run.limit)
+        if cut and run.turn is not None:
+            run.turn.cut = True
+        if cut and run.task is not None and run.error is None:
+            run.task.cancel()
+        if self.stopped:
+            return
+        runs = self._talks.get(run.session_id)
+        if runs is not None:
+            if run in runs:
+                runs.remove(run)
+            self._go_on(run.session_id)
+
+    def _ended(self, run: Run, task: asyncio.Task[None]) -> None:
+        """Its place is free when its handler has ended, and that is later for a function in a thread."""
+        if run.thread is None or run.thread.done():
+            self._tasks.discard(task)
+            self._free_place()
+        else:
+            run.thread.add_done_callback(lambda _: self._thread_ended(task))
+
+    def _thread_ended(self, task: asyncio.Task[None]) -> None:
+        def free() -> None:
+            self._tasks.discard(task)
+            self._free_place()
+
+        try:
+            self.loop.call_soon_threadsafe(free)
+        except RuntimeError:
+            logger.debug("the loop ended before a handler's thread")
+
+    def _free_place(self) -> None:
+        self._places += 1
+        self._fill_places()
+
+    # -- after a crash -------------------------------------------------------------------------------
+
+    def recover(self, turns: Iterable[OpenTurn]) -> None:
+        """Fail what was under way when the last process ended, or run it again."""
+        rerun = self.config.interrupted_turns == "rerun"
+        for turn in turns:
+            said = Said(turn.message_id, "user", None, None, seq=turn.seq) if turn.message_id else None
+            run = Run(self, turn.session_id, turn.key, turn.seq, said)
+            if rerun:
+                run.stands = Stands.AGAIN
+                self._talks.setdefault(turn.session_id, []).append(run)
+                self._read_again(run)
+            else:
+                self._interrupted(run)
+
+    def _interrupted(self, run: Run) -> None:
+        run.fail("turn_interrupted", "the server stopped while the agent was answering")
+        run.stands = Stands.OVER
+        assert run.error is not None
+        self._deliver(FinishTurn(run, self.registry.shared.clock.now()), run.error)
+
+    def _read_again(self, run: Run) -> None:
+        shared = self.registry.shared
+
+        def found(rows: list[EventRow | None]) -> None:
+            if run.stands is not Stands.AGAIN:
+                return  # cut meanwhile
+            row = rows[0]
+            if row is None:
+                self._end(run)
+                return
+            event = event_map(row, run.session_id, shared.sensitive)
+            if EVENT_NAMES[row[3]] == "message:received":
+                run.message = Said.of(event)
+            else:
+                run.event = event
+            run.stands = Stands.READY
+            self._go_on(run.session_id)
+
+        def broken(error: Exception) -> None:
+            logger.warning("a turn of session %s cannot be run again: %s", run.session_id, error)
+            self._end(run)
+
+        shared.reads.events(run.key, [run.seq], found, broken)
+
+
+class _Answer:
+    """Has a coroutine go on with an answer."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: "asyncio.Future[Any]") -> None:
+        self._future = future
+
+    def set(self, value: Any = None) -> None:
+        if not self._future.done():
+            self._future.set_result(value)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        if not self._future.done():
+            self._future.set_exception(exc_info[1])
+
+
+class _Outcome:
+    """Hears whether what a turn came to is stored."""
+
+    __slots__ = ("_cut_in", "_error", "_run", "_runner")
+
+    def __init__(
+        self, runner: TurnRunner, run: Run, error: Exception, cut_in: "Session | None" = None
+    ) -> None:
+        """`cut_in`: the session in which something else cut the turn. What was shown of it is stored even if
+        the commit of that fails.
+        """
+        self._runner = runner
+        self._run = run
+        self._error = error
+        self._cut_in = cut_in
+
+    def set(self, _value: Any = None) -> None:
+        session, error = self._cut_in, self._error
+        if session is not None and session.status is not Status.ACTIVE:
+            error = refusal(session.status, On.OTHER_MESSAGE, session.session_id)
+        # Whoever had an answer no longer waits for one.
+        self._runner.unanswered(self._run.session_id, self._run.message_id, error)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        self._runner.unanswered(self._run.session_id, self._run.message_id, exc_info[1])
+        if self._cut_in is not None:
+            self._runner.store_cut(self._run)
+
+
+def _call(agent: Agent, turn: Turn) -> Any:
+    try:
+        return agent(turn)
+    except StopIteration as error:
+        raise RuntimeError("the agent raised StopIteration") from error  # no future can carry that
+
+
+def _nobody_waits(_session_id: str, _message_id: str, _error: Exception) -> None:
+    return
