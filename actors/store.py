@@ -9,7 +9,6 @@ that no commit waits for one.
 import logging
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
@@ -97,12 +96,6 @@ class StoreActor(pykka.ThreadingActor):
     """Commits batches in the order they come."""
 
     use_daemon_thread = True
-
-    @staticmethod
-    def _create_actor_inbox() -> Any:
-        # Written in C: who waits in it takes the interpreter's lock once to wake up, not once for each of the
-        # locks of `queue.Queue`, while the loop's thread is busy.
-        return SimpleQueue()
 
     def __init__(
         self,

