@@ -28,6 +28,9 @@ QUESTIONS: Final[Mapping[str, str]] = {
     "embedded": "In process, against Pykka's threads",
     "agent_sdks": "Against the session stores of agent kits",
     "restart": "Restart and a wave of expiries",
+    "turns": "Ten thousand turns at once",
+    "broadcast": "A broadcast beside the others",
+    "before": "What it costs those who do not use it",
 }
 """Title by question, in the order of a report; whatever else lies in the folder follows them."""
 
