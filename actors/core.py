@@ -32,6 +32,7 @@ from .requests import HANDLERS
 from .shared import Shared
 from .store import Ahead, CheckpointActor, StoreActor, StoreAhead, Tend, WriteBatch
 from .turn_ends import TURN_HANDLERS
+from .turn_recovery import recover
 from .turns import TurnRunner
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Core:
         registry.stored_due = 0.0
         self.alarm.arm()
         if self.agent is not None:
-            self.agent.recover(interrupted)
+            recover(self.agent, interrupted)
 
     def write(self, batch: Batch, done: Done) -> bool:
         """Group commit's way to the store."""

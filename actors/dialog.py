@@ -161,9 +161,7 @@ def _do(turn: Turn, action: Do, tags: list[str]) -> None:
         turn.resolve(action.reason)
     elif isinstance(action, DoFail):
         logger.warning("dialog, session %s: %s: %s", turn.session_id, action.code, action.text)
-        fail = getattr(turn, "fail", None)
-        if fail is not None:
-            fail(action.code, action.text)
+        turn.fail(action.code, action.text)
 
 
 __all__ = ["TURN_LIMIT", "Call", "DialogAgent", "InvalidDialog", "load_dialog", "read_dialog"]

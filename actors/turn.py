@@ -18,6 +18,8 @@ ASKED: Final = "_ask"
 """The context key under which a question waits for its answer."""
 MOST_REMINDERS: Final = 100
 """Reminders of one session."""
+MOST_FAILURES: Final = 200
+"""Failures that one turn may note."""
 
 
 class TurnCancelled(Exception):
@@ -87,10 +89,8 @@ class Decisions:
     """Name → seconds from the turn's end and data; None: cancelled."""
     handover: tuple[str | None, str | None] | None = None
     resolve: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.said or self.tags or self.reminders or self.handover or self.resolve)
+    failures: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Code and text of what failed without ending the turn."""
 
 
 class Stage:
@@ -241,6 +241,22 @@ class Turn:
         self._go_on()
         check_text(reason, "reason")
         self.decisions.resolve = reason or "resolved_by_ai"
+
+    def fail(self, code: str, text: str) -> None:
+        """Have the history say, behind what the turn says, that something of it failed (`message:failed`);
+        the turn goes on. To end it, raise.
+        """
+        self._go_on()
+        check_text(code, "code")
+        check_text(text, "text")
+        if not code or len(code) > 100:
+            raise InvalidRequest("a failure's code has 1 to 100 characters", details={"key": "code"})
+        if len(self.decisions.failures) >= MOST_FAILURES:
+            raise InvalidRequest(
+                f"a turn notes at most {MOST_FAILURES} failures",
+                details={"limit": "failures", "max": MOST_FAILURES},
+            )
+        self.decisions.failures.append((code, text))
 
     def _go_on(self) -> None:
         if self.cut:

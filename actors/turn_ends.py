@@ -119,9 +119,9 @@ def on_finish_turn(actor: SessionActor, request: FinishTurn) -> Waiting | None:
             version = session.context_version + 1
             payload = {"patch": run.patch, "context_version": version, "by": AI.as_map()}
             actor.record("session:context:updated", payload, at, _activity(actor, "context_update"))
-            if change is not None:
-                actor.shared.scopes.keep(change, actor.join())
         _decide(actor, run, run.turn.decisions, at)
+        if change is not None:  # last: a crash takes back the session's events, not what others have seen
+            actor.shared.scopes.keep(change, actor.join())
     return None
 
 
@@ -129,6 +129,8 @@ def _decide(actor: SessionActor, run: "Run", decisions: Decisions, at: float) ->
     session = actor.session
     for saying in decisions.said:
         say(actor, run, saying, at)
+    for code, text in decisions.failures:  # behind what is said: who waits for an answer has it by then
+        _note_failure(actor, run, code, text, at)
     if decisions.tags:
         tags = [tag for tag in session.tags if decisions.tags.get(tag, True)]
         tags += [tag for tag, there in decisions.tags.items() if there and tag not in tags]
@@ -153,8 +155,7 @@ def _fail(actor: SessionActor, run: "Run", error: SessionError, at: float) -> No
     session = actor.session
     if session.status is Status.ACTIVE:
         keep_shown(actor, run, at)
-    payload = {"message_id": run.message_id or None, "code": run.code, "message": error.message}
-    actor.record("message:failed", payload, at)
+    _note_failure(actor, run, run.code, error.message, at)
     if session.status is not Status.ACTIVE or session.handling is not Handling.AI:
         return
     config = actor.shared.config
@@ -163,6 +164,11 @@ def _fail(actor: SessionActor, run: "Run", error: SessionError, at: float) -> No
     if config.fallback_queue is not None:
         note = f"the AI failed: {error.message}"
         actor.shared.handlers[HandOver](actor, HandOver(AI, at, None, False, config.fallback_queue, note))
+
+
+def _note_failure(actor: SessionActor, run: "Run", code: str, text: str, at: float) -> None:
+    payload = {"message_id": run.message_id or None, "code": code, "message": text}
+    actor.record("message:failed", payload, at)
 
 
 def keep_shown(actor: SessionActor, run: "Run", at: float) -> None:

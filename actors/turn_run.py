@@ -10,9 +10,10 @@ from concurrent.futures import TimeoutError as NotYet
 from enum import Enum, auto
 from os import urandom
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from .errors import InternalError, SessionError
+from .kinds import is_map
 from .later import Later
 from .packing import pack, unpack
 from .turn import ASKED, SHOWN, Said, Saying, Stage, Turn, TurnCancelled
@@ -104,7 +105,7 @@ class Run(Stage):
         context: dict[str, Any] = unpack(pack(found.context))
         answered: str | None = None
         asked = context.pop(ASKED, None) if self.message is not None else None
-        if asked is not None and asked["seq"] >= found.memory_from_seq:
+        if _is_question(asked) and asked["seq"] >= found.memory_from_seq:
             answered = asked["name"]
             context[asked["name"]] = None if self.message is None else self.message.text
         self.turn = Turn(
@@ -224,3 +225,8 @@ class Run(Stage):
         """Note why it failed, for the history."""
         self.code = code
         self.error = InternalError(message, session_id=self.session_id)
+
+
+def _is_question(asked: object) -> TypeGuard[dict[str, Any]]:
+    """Is it one of `Turn.ask`? Services may write to the context what they like."""
+    return is_map(asked) and isinstance(asked.get("name"), str) and isinstance(asked.get("seq"), int)

@@ -1,42 +1,37 @@
 """Turns of the agent, for all sessions of a runtime: when each begins, and how it ends.
 
 A session has one turn at a time. A turn is owed from the moment its message is recorded, ready when that is
-committed, and runs when its session has no other and there is a place; sessions that wait for a place get one
-in turn. When the user speaks again, `turn_policy` says what becomes of the turn that runs; when a human
-comes, or the session closes, it is cut. A cut turn is over at once for its session, but its place is free
-only when its handler has really ended: a plain function cannot be stopped.
+committed, and runs when its session has no other and there is a place (`turn_places`). When the user speaks
+again, `turn_policy` says what becomes of the turn that runs; when a human comes, or the session closes, it is
+cut: over at once for its session, whenever its handler may end.
 
 What is under way is marked in the file with the message itself (`turn_ends.begin_turn`), so a process that
-died leaves no turn forgotten: at the next start each is failed or run again, as `interrupted_turns` says.
+died leaves no turn forgotten (`turn_recovery`).
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-
-from sojourn.storage import EVENT_NAMES, EventRow, OpenTurn
 
 from .agent import Agent, events_of, is_plain, name_of, said_by
 from .commits import Then
 from .errors import InternalError, InvalidRequest, Overloaded, SessionError, StorageFailed
-from .events import event_map
 from .guard import LoopGuard
 from .later import Later
-from .lifecycle import Handling, On, Status, refusal
+from .lifecycle import Handling, Status
 from .messages import History, Mail, SendMessage
 from .turn import Said, Turn, patch_between, said_before
 from .turn_ends import AI, PAGE_BYTES, BeginTurn, FinishTurn, begin_turn, end_turn, keep_shown
+from .turn_outcome import TurnOutcome, was_cut
+from .turn_places import TurnPlaces
 from .turn_run import Run, Stands
 from .values import check_json
 
 if TYPE_CHECKING:
     from .registry import RegistryActor
     from .session import SessionActor
-    from .state import Session
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +57,11 @@ class TurnRunner:
         self._events = events_of(agent)
         self._is_plain = is_plain(agent)
         self._pool = ThreadPoolExecutor(self.config.handler_threads, thread_name_prefix="sojourn-agent")
-        self._places = self.config.max_turns
-        if self._is_plain:
-            self._places = min(self._places, self.config.handler_threads)
+        threads = self.config.handler_threads
+        most = min(self.config.max_turns, threads) if self._is_plain else self.config.max_turns
+        self._places = TurnPlaces(most, loop, self._begin)
         self._talks: dict[str, list[Run]] = {}
         """By session: the turn that runs, and those behind it, in the order of what they answer."""
-        self._ready: deque[str] = deque()
-        """Sessions whose first turn is ready, in the order in which they get a place."""
-        self._queued: set[str] = set()
-        """The same, to be asked."""
-        self._tasks: set[asyncio.Task[None]] = set()
         self._awake = 0
 
     @property
@@ -82,16 +72,15 @@ class TurnRunner:
     @property
     def running(self) -> int:
         """Handlers that have not ended, those of cut turns among them."""
-        return len(self._tasks)
+        return self._places.taken
 
     def stop(self) -> None:
         """Give up what runs; nothing of it is stored, and its mark stays for the next start."""
         self.stopped = True
         for runs in self._talks.values():
             for run in runs:
-                self._end(run)
-        for task in self._tasks:
-            task.cancel()
+                self.end(run)
+        self._places.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.guard.stop()
 
@@ -118,14 +107,13 @@ class TurnRunner:
         session = actor.session
         for run in tuple(self._talks.get(session.session_id, ())):
             was_owed = run.stands is Stands.OWED
-            self._end(run)
+            self.end(run)
             if was_owed and actor.join().turns.get((run.key, run.seq)) is None and run.seq > session.seq:
                 continue  # what it was to answer was taken back
             if session.status is Status.ACTIVE:
                 keep_shown(actor, run, at)
             end_turn(actor, run)
-            cut = InvalidRequest("this turn was cut before its answer was whole")
-            actor.join().owed.append((_Outcome(self, run, cut, session), None))
+            actor.join().owed.append((TurnOutcome(self, run, was_cut(), session), None))
 
     def answer_after_commit(self, actor: "SessionActor", request: SendMessage, message_id: str) -> None:
         """Have a message answered once it is stored."""
@@ -168,13 +156,17 @@ class TurnRunner:
     def _committed(self, run: Run) -> None:
         if run.stands is Stands.OWED:
             run.stands = Stands.READY
-            self._go_on(run.session_id)
+            self.go_on(run.session_id)
 
     def _drop(self, run: Run) -> None:
         """What it was to answer never happened."""
-        self._end(run)
+        self.end(run)
 
-    def _go_on(self, session_id: str) -> None:
+    def line_up(self, run: Run) -> None:
+        """Have it come behind those that its session has already."""
+        self._talks.setdefault(run.session_id, []).append(run)
+
+    def go_on(self, session_id: str) -> None:
         """Have the session's next turn begin when there is a place."""
         runs = self._talks.get(session_id)
         if not runs:
@@ -182,25 +174,19 @@ class TurnRunner:
             return
         while runs[0].stands is Stands.OWED and any(run.stands is Stands.READY for run in runs):
             del runs[0]  # commits come in order: it was taken back
-        if runs[0].stands is Stands.READY and session_id not in self._queued:
-            self._queued.add(session_id)
-            self._ready.append(session_id)
-            self._fill_places()
+        if runs[0].stands is Stands.READY:
+            self._places.wait(session_id)
 
-    def _fill_places(self) -> None:
-        while self._places and self._ready and not self.stopped:
-            session_id = self._ready.popleft()
-            self._queued.discard(session_id)
-            runs = self._talks.get(session_id)
-            if not runs or runs[0].stands is not Stands.READY:
-                continue
-            run = runs[0]
-            run.stands = Stands.RUNS
-            self._wake(run)
-            self._places -= 1
-            task = run.task = self.loop.create_task(self._take(run))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._ended, run))
+    def _begin(self, session_id: str) -> Run | None:
+        """There is a place for its next turn, if it still has one that is ready."""
+        runs = self._talks.get(session_id)
+        if not runs or runs[0].stands is not Stands.READY:
+            return None
+        run = runs[0]
+        run.stands = Stands.RUNS
+        self._wake(run)
+        run.task = self.loop.create_task(self._take(run))
+        return run
 
     async def _take(self, run: Run) -> None:
         try:
@@ -306,12 +292,14 @@ class TurnRunner:
         elif error is None:
             error = run.error
         assert error is not None
-        self._end(run, cut=run.error is not None)
-        self._deliver(FinishTurn(run, self.registry.shared.clock.now()), error)
+        self.end(run, cut=run.error is not None)
+        self.deliver(run, error)
 
-    def _deliver(self, finish: FinishTurn, error: SessionError) -> None:
-        finish.reply_to = _Outcome(self, finish.run, error)
-        self._hand(finish.run.session_id, finish)
+    def deliver(self, run: Run, error: SessionError) -> None:
+        """Have its session store what it came to; `error`: why there is no answer, if there is none."""
+        finish = FinishTurn(run, self.registry.shared.clock.now())
+        finish.reply_to = TurnOutcome(self, run, error)
+        self._hand(run.session_id, finish)
 
     def _hand(self, session_id: str, mail: Mail) -> None:
         """To the session, however much waits there."""
@@ -324,10 +312,9 @@ class TurnRunner:
     def store_cut(self, run: Run) -> None:
         """The commit that cut a turn failed: what was shown of it is stored by itself."""
         if not self.stopped:
-            cut = InvalidRequest("this turn was cut before its answer was whole")
-            self._deliver(FinishTurn(run, self.registry.shared.clock.now()), cut)
+            self.deliver(run, was_cut())
 
-    def _end(self, run: Run, *, cut: bool = True) -> None:
+    def end(self, run: Run, *, cut: bool = True) -> None:
         """It is over for its session; the next may begin."""
         self._rest(run)
         run.stands = Stands.OVER
@@ -343,74 +330,7 @@ class TurnRunner:
         if runs is not None:
             if run in runs:
                 runs.remove(run)
-            self._go_on(run.session_id)
-
-    def _ended(self, run: Run, task: asyncio.Task[None]) -> None:
-        """Its place is free when its handler has ended, and that is later for a function in a thread."""
-        if run.thread is None or run.thread.done():
-            self._tasks.discard(task)
-            self._free_place()
-        else:
-            run.thread.add_done_callback(lambda _: self._thread_ended(task))
-
-    def _thread_ended(self, task: asyncio.Task[None]) -> None:
-        def free() -> None:
-            self._tasks.discard(task)
-            self._free_place()
-
-        try:
-            self.loop.call_soon_threadsafe(free)
-        except RuntimeError:
-            logger.debug("the loop ended before a handler's thread")
-
-    def _free_place(self) -> None:
-        self._places += 1
-        self._fill_places()
-
-    # -- after a crash -------------------------------------------------------------------------------
-
-    def recover(self, turns: Iterable[OpenTurn]) -> None:
-        """Fail what was under way when the last process ended, or run it again."""
-        rerun = self.config.interrupted_turns == "rerun"
-        for turn in turns:
-            said = Said(turn.message_id, "user", None, None, seq=turn.seq) if turn.message_id else None
-            run = Run(self, turn.session_id, turn.key, turn.seq, said)
-            if rerun:
-                run.stands = Stands.AGAIN
-                self._talks.setdefault(turn.session_id, []).append(run)
-                self._read_again(run)
-            else:
-                self._interrupted(run)
-
-    def _interrupted(self, run: Run) -> None:
-        run.fail("turn_interrupted", "the server stopped while the agent was answering")
-        run.stands = Stands.OVER
-        assert run.error is not None
-        self._deliver(FinishTurn(run, self.registry.shared.clock.now()), run.error)
-
-    def _read_again(self, run: Run) -> None:
-        shared = self.registry.shared
-
-        def found(rows: list[EventRow | None]) -> None:
-            if run.stands is not Stands.AGAIN:
-                return  # cut meanwhile
-            row = rows[0]
-            if row is None:
-                self._end(run)
-                return
-            event = event_map(row, run.session_id, shared.sensitive)
-            if EVENT_NAMES[row[3]] == "message:received":
-                run.message = Said.of(event)
-            else:
-                run.event = event
-            run.stands = Stands.READY
-            self._go_on(run.session_id)
-
-        def broken(error: Exception) -> None:
-            logger.warning("a turn of session %s cannot be run again: %s", run.session_id, error)
-            self._end(run)
-
-        shared.reads.events(run.key, [run.seq], found, broken)
+            self.go_on(run.session_id)
 
 
 class _Answer:
@@ -428,35 +348,6 @@ class _Answer:
     def set_exception(self, exc_info: Any = None) -> None:
         if not self._future.done():
             self._future.set_exception(exc_info[1])
-
-
-class _Outcome:
-    """Hears whether what a turn came to is stored."""
-
-    __slots__ = ("_cut_in", "_error", "_run", "_runner")
-
-    def __init__(
-        self, runner: TurnRunner, run: Run, error: Exception, cut_in: "Session | None" = None
-    ) -> None:
-        """`cut_in`: the session in which something else cut the turn. What was shown of it is stored even if
-        the commit of that fails.
-        """
-        self._runner = runner
-        self._run = run
-        self._error = error
-        self._cut_in = cut_in
-
-    def set(self, _value: Any = None) -> None:
-        session, error = self._cut_in, self._error
-        if session is not None and session.status is not Status.ACTIVE:
-            error = refusal(session.status, On.OTHER_MESSAGE, session.session_id)
-        # Whoever had an answer no longer waits for one.
-        self._runner.unanswered(self._run.session_id, self._run.message_id, error)
-
-    def set_exception(self, exc_info: Any = None) -> None:
-        self._runner.unanswered(self._run.session_id, self._run.message_id, exc_info[1])
-        if self._cut_in is not None:
-            self._runner.store_cut(self._run)
 
 
 def _call(agent: Agent, turn: Turn) -> Any:

@@ -105,7 +105,9 @@ def default(field: FieldInfo, name: str) -> str:
     """A default as one would write it in the file."""
     value: object = field.get_default(call_default_factory=True)
     if value is None:
-        return '`"off"`' if name == "http_port" else '`"never"`'
+        allowed = next(item.text for item in field.metadata if isinstance(item, Allowed))
+        word = re.search(r'"\w+"$', allowed)  # the one that the file has for None, if it has one
+        return "none" if word is None else f"`{word[0]}`"
     if isinstance(value, frozenset | tuple):
         words = cast("Iterable[str]", value)
         return ", ".join(f"`{word}`" for word in sorted(words)) or "none"

@@ -102,12 +102,20 @@ def check(request: Request, frame: Frame) -> None:
 
 
 def check_role(request: Request, role: str, frame: Frame) -> None:
-    """Raise `forbidden` unless `role` may send this request, and each key in it."""
+    """Raise `forbidden` unless `role` may send this request, and each key in it; InvalidPayload for a key of
+    the context that is not its to write.
+    """
     if role not in request.roles:
         raise WireError("forbidden", f"{request.name} is not for role {role}", {"role": role})
     for key in request.reserved:
         if frame.get(key) is not None and role not in request.fields[key].roles:
             raise WireError("forbidden", f"{key} is not for role {role}", {"role": role, "key": key})
+    if role == USER and "context" in request.fields:
+        for key in frame.get("context") or ():
+            if key.startswith("_"):  # where a dialog stands, what was asked: not for whoever talks to it
+                raise InvalidPayload(
+                    f"context.{key}", "a key that does not begin with '_' (for role user)", key
+                )
 
 
 def request_of(frame: Frame) -> Request:

@@ -112,3 +112,11 @@ def test_the_other_tables_leave_nothing_out() -> None:
     assert first_words(generate.channels()) == list(CHANNEL_TIMEOUTS)
     for row in cells(generate.settings()):
         assert all(row), f"an empty cell for {row[0]}"
+
+
+def test_a_setting_without_a_value_shows_the_word_that_the_file_has_for_that() -> None:
+    defaults = {row[0].strip("`"): row[3] for row in cells(generate.settings())}
+    assert defaults["queue_timeout"] == '`"never"`'
+    assert defaults["max_held"] == '`"any"`'
+    for name in ("agent", "dialog", "fallback_text", "fallback_queue"):
+        assert defaults[name] == "none"

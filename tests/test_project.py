@@ -26,7 +26,7 @@ def sources(folder: Path) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from sources(path)
-        elif path.suffix not in {".db", ".pyc", ".so"}:
+        elif path.suffix not in {".db", ".png", ".pyc", ".so"}:
             yield path
 
 

@@ -8,7 +8,7 @@ import typer
 
 from sojourn._version import __version__
 
-from . import broadcast, chat, demo, dialogs, replay, serve, sessions, transcript, webhooks, why
+from . import broadcast, chat, demo, desk, dialogs, replay, serve, sessions, transcript, webhooks, why
 from .console import err
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("desk")(desk.desk)
 app.command("sessions")(sessions.sessions)
 app.command("transcript")(transcript.transcript)
 app.command("why")(why.why)

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import sys
-import threading
 from collections.abc import Awaitable, Callable
 from getpass import getuser
 from typing import Annotated, Any
@@ -15,6 +13,7 @@ from sojourn.gateway.client import Client, RemoteSession, connect
 from sojourn.gateway.errors import GatewayError
 
 from .console import fail, instant, out, run
+from .lines import Lines
 from .transcript import event_line
 
 HELP = """\
@@ -84,7 +83,7 @@ class _Talk:
         out.print(f"session [bold]{self._session.id}[/]; /help lists the commands", style="dim")
         async with asyncio.TaskGroup() as group:
             pushes = group.create_task(self._show_pushes())
-            async for line in _Lines():
+            async for line in Lines():
                 if line == "/quit":
                     break
                 if line:
@@ -162,33 +161,3 @@ def _patch(words: str) -> dict[str, Any]:
         except ValueError:
             patch[key] = value
     return patch
-
-
-class _Lines:
-    """Lines of standard input, read in a thread of their own: pushes are shown while the user thinks."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
-        # A daemon: nobody can wake a thread that waits for a key.
-        threading.Thread(target=self._read, name="stdin", daemon=True).start()
-
-    def __aiter__(self) -> "_Lines":
-        return self
-
-    async def __anext__(self) -> str:
-        line = await self._queue.get()
-        if line is None:
-            raise StopAsyncIteration
-        return line
-
-    def _read(self) -> None:
-        for line in sys.stdin:
-            self._put(line.strip())
-        self._put(None)
-
-    def _put(self, line: str | None) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, line)
-        except RuntimeError:  # the loop has ended: nobody listens any more
-            return

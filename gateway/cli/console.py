@@ -35,6 +35,14 @@ def instant(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+
+
+def harmless(text: str) -> str:
+    """What others wrote, of the same length, without what a terminal would obey; line ends and tabs stay."""
+    return text.translate(_CONTROLS)
+
+
 def span(seconds: float) -> str:
     """A length of time as people say it, in its two largest units."""
     left = round(seconds)

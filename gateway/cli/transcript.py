@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from .console import AUTHOR_STYLE, fail, instant, out
+from .console import AUTHOR_STYLE, fail, harmless, instant, out
 from .files import session_file
 
 
@@ -48,11 +48,14 @@ def show_transcript(session: dict[str, Any], events: Iterable[dict[str, Any]]) -
 
 
 def event_line(event: dict[str, Any]) -> Text:
-    """One event in words."""
+    """One event in words, harmless to a terminal."""
     kind: str = event["type"]
     if kind == "message:received":
-        return message_line(event)
-    return Text(f"· {_WORDS.get(kind, _plain)(event)}", style="dim")
+        line = message_line(event)
+    else:
+        line = Text(f"· {_WORDS.get(kind, _plain)(event)}", style="dim")
+    line.plain = harmless(line.plain)
+    return line
 
 
 def message_line(event: dict[str, Any]) -> Text:
@@ -85,6 +88,15 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "session:expired": lambda event: f"expired: {event['reason']}",
     "session:rated": lambda event: f"rated {event['rating']}: {event.get('feedback') or 'no words'}",
     "session:tagged": lambda event: f"tags{_by(event)}: {', '.join(event['tags']) or 'none'}",
+    "session:handed_over": lambda event: (
+        f"handed over{_by(event)} to {event.get('queue') or 'the queue'}: {event.get('note') or 'no note'}"
+    ),
+    "session:assigned": lambda event: (
+        f"taken{_by(event)}"
+        if _by(event) == f" by {event['assignee']}"
+        else f"given to {event['assignee']}{_by(event)}"
+    ),
+    "session:released": lambda event: f"given back to the AI{_by(event)}",
     "dialog:expired": lambda _: "the AI's memory of the talk lapsed",
     "reminder:fired": lambda event: f"reminder {event['name']}",
     "message:failed": lambda event: f"failed on a message: {event['code']}: {event['message']}",

@@ -56,10 +56,13 @@ def test_an_agent_is_told_who_speaks_and_what_is_known() -> None:
 def test_turns_of_one_session_come_one_after_the_other_and_of_several_together() -> None:
     running: dict[str, int] = {}
     together: list[int] = []
+    all_there = asyncio.Barrier(3)
 
     async def agent(turn: Turn) -> str:
         running[turn.session_id] = running.get(turn.session_id, 0) + 1
         assert running[turn.session_id] == 1
+        if turn.text == "m0":
+            await all_there.wait()  # nobody ends before all three have begun
         together.append(len(running))
         for _ in range(5):
             await asyncio.sleep(0)

@@ -35,6 +35,22 @@ def test_a_server_answers_with_a_dialog(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_an_expression_that_fails_is_told_on_the_wire_and_the_talk_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "half.yaml"
+    path.write_text(
+        "nodes:\n  any:\n    trigger: {fallback: true}\n    if: context.missing > 1\n"
+        "    do: [{say: never}]\n    else: [{say: otherwise}]\n"
+    )
+    with ServerProcess(tmp_path, "--dialog", str(path)) as server, server.connect() as wire:
+        session_id = wire.ok("session:create", user={"user_id": "ada"})["session_id"]
+        for message_id in ("m1", "m2"):
+            wire.ok("message:send", session_id=session_id, text="hi", message_id=message_id)
+            assert messages(wire, 1) == ["otherwise"]
+            failed = wire.push("message:failed")
+            assert (failed["code"], failed["message_id"]) == ("expression_failed", message_id)
+            assert "any" in failed["message"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"), [("nodes: 1\n", "bad.yaml:1: `nodes` must be"), (None, "No such file")]
 )
