@@ -20,6 +20,7 @@ from sojourn.actors.messages import Caller, ContextUpdated, Erased, EraseSession
 from sojourn.actors.scopes import Scopes, merged_view
 from sojourn.storage import Batch, Journal, WriteFailed
 from tests.actors.house import PATIENCE, House, Map, config, history, say, state
+from tests.compiled import replaces_a_name
 
 BOB: Map = {"user_id": "bob"}
 
@@ -342,6 +343,7 @@ def test_who_hears_of_a_failed_commit_and_writes_at_once_does_not_build_on_it(
         assert kept(house) == ({"a": 1, "c": 3}, 3)
 
 
+@replaces_a_name
 def test_a_message_that_kills_its_actor_leaves_no_half_of_it_with_the_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
