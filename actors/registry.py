@@ -14,7 +14,7 @@ from typing import Any, Final
 from pykka import ActorRef
 from pykka._envelope import Envelope
 
-from sojourn.storage import StoredSession
+from sojourn.storage import Gone, StoredSession
 
 from .commits import Then
 from .errors import Overloaded
@@ -66,7 +66,8 @@ class RegistryActor(LoopActor):
         self._passivation = passivation = Passivation(self)
         restarts = Restarts(self, loading)
         self._reload = restarts.reload
-        self._sweep = Sweep(self, Expiry(self, loading))
+        self.expiry = Expiry(self, loading)
+        self._sweep = Sweep(self, self.expiry)
         # Bound here, so that who is told of an actor's end asks its part at once.
         self.answer_all = loading.answer_all
         self.rested = passivation.rested
@@ -99,6 +100,11 @@ class RegistryActor(LoopActor):
     def idle(self) -> bool:
         """Nothing is being loaded, looked up or swept; what waits for a time is not under way."""
         return self._loading.idle and not self.sweeping and self.routes.idle
+
+    @property
+    def awaited(self) -> int:
+        """Sessions that are on their way into memory."""
+        return self._loading.waiting
 
     # -- delivering --------------------------------------------------------------------------------
 
@@ -161,7 +167,7 @@ class RegistryActor(LoopActor):
         """Start the actor of a stored session, restored."""
         due = stored.row.due_at
         actor = self._start(session, NEVER if due is None else due)
-        actor.saved_at(stored.row.seq)
+        actor.saved_at(stored.row.seq, spread=True)
         return actor
 
     def _start(self, session: Session, stored_due: float) -> SessionActor:
@@ -232,19 +238,26 @@ class RegistryActor(LoopActor):
             self.unload(actor)
         self._loading.refuse_all()
 
-    def erase(self, actor: SessionActor, cause: Any, at: float) -> None:
+    def erase(self, actor: SessionActor, cause: Any, gone: Gone) -> None:
         """Remove a session with the next commit; who is attached is told, who asks later finds nothing."""
         session = actor.session
         session_id = session.session_id
         batch = actor.join()
         batch.erased.append(session.key)
+        batch.gone[session.key] = gone
         batch.deadlines.pop(session.key, None)
-        frame = pack({"type": "session:expired", "session_id": session_id, "at": at, "reason": "erased"})
+        frame = pack({"type": "session:expired", "session_id": session_id, "at": gone.at, "reason": "erased"})
         watchers = self.shared.desk.on_erasure(session, cause)
         for subscriber in (*self.shared.audience.others(session_id, cause), *watchers):
             batch.owed.append((subscriber, frame))
-        clear = self.shared.audience.clear
-        batch.owed.append((Then(lambda: clear(session_id)), None))
+
+        def forget() -> None:
+            self.shared.audience.clear(session_id)
+            self.dead_letters.forget(session_id)
+            if self.shared.erasing is not None:
+                self.shared.erasing.look()
+
+        batch.owed.append((Then(forget), None))
         self._reload(actor, [])
 
     def when_settled(self, step: Callable[[], None]) -> None:

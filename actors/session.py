@@ -20,8 +20,9 @@ from .errors import SessionError, StorageFailed, TooManyAttachments
 from .events import visible
 from .lifecycle import NEVER, Handling, Status
 from .loop import LoopActor, StopFlag
+from .mail import Subscriber
 from .mailbox import Mailbox
-from .messages import Subscriber, Tick
+from .messages import Tick
 from .newest import Newest
 from .packing import pack
 from .snapshots import freeze
@@ -29,7 +30,7 @@ from .state import Session
 
 if TYPE_CHECKING:
     from .commits import Gathering
-    from .messages import ReplyTarget
+    from .mail import ReplyTarget
     from .shared import Shared
 
 
@@ -92,7 +93,7 @@ class SessionActor(LoopActor):
         """The request whose answer is waited for."""
         self.newest: Newest | None = None
         """The last events at hand, while somebody reads the history."""
-        self.saved_at(session.seq)
+        self.saved_at(session.seq, spread=True)
         self.stored_due = stored_due
         """The deadline in the session's row: never later than the true one."""
         self.touched = True
@@ -251,14 +252,19 @@ class SessionActor(LoopActor):
             freeze(session), first and first.request_key, first and first.resume_hash
         )
 
-    def saved_at(self, seq: int) -> None:
+    def saved_at(self, seq: int, *, spread: bool = False) -> None:
         """The snapshot in the session's row is of this `seq`.
 
         It holds what was answered to every message, so it costs as much as the session is long: the longer
-        the session, the rarer they are, and a message costs the same however many came before it.
+        the session, the rarer they are, and a message costs the same however many came before it. `spread`,
+        when the session comes to memory, moves its next snapshot forward by another number for each session:
+        a thousand that go in step would all be written in one moment, and hold the loop for 150 ms.
         """
         self.snapshot_seq = seq
-        self.snapshot_at = seq + max(self.shared.snapshot_every, min(seq // 4, MOST_EVENTS_TO_FOLD))
+        after = max(self.shared.snapshot_every, min(seq // 4, MOST_EVENTS_TO_FOLD))
+        if spread:
+            after -= (self.session.key - 1) % (after // 2 + 1)
+        self.snapshot_at = seq + after
 
     def _row(self, snapshot: bytes | None, request_key: str | None, token_hash: bytes | None) -> SessionRow:
         session = self.session

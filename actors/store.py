@@ -1,41 +1,40 @@
 """The only writer of the journal: a Pykka actor with a thread of its own.
 
-Behind each commit it uses what time is left: the index follows the journal when no batch waits, or when it
-has fallen too far behind. Under load that only appends runs to it; they are merged at rest, or when so many
-wait that readers would feel it, and then in slices between the commits. Checkpoints have another thread, so
-that no commit waits for one.
+The index follows the journal behind the commits, in large steps, when no batch waits or it has fallen too far
+behind. While messages come that only appends runs to it; they are merged at rest, which the loop announces
+(`Rest`), or when so many wait that readers would feel it, and then in short slices between the commits, in
+proportion to what comes in. Checkpoints have another thread, so that no commit waits for one.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable
-from threading import Lock
+from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import pykka
 
 from sojourn.storage import Batch, Journal, StorageError, WriteFailed
 
+from .ahead import Ahead
+
 logger = logging.getLogger(__name__)
 
 INDEX_STEP: Final = 8192
 """Events indexed at once: the more, the closer they lie together, and the fewer pages each touches."""
-INDEX_AT_REST: Final = 512
-"""Events without index that are worth indexing when nothing else is to be done."""
+INDEX_LEAST: Final = 512
+"""Fewer events without index are left alone while messages come."""
+INDEX_AFTER: Final = 1.0
+"""Seconds after which these are indexed, however few they are beside a step."""
 INDEX_LAG: Final = 32_768
 """Events without index beyond which a waiting batch lets the index go first: what a reader scans at most."""
-MERGE_STEP: Final = 4096
-"""Events of the index merged at once: some 4 ms, for which a batch may have to wait."""
-RUNS_AT_REST: Final = 16
-"""Runs that are worth merging when nothing else is to be done."""
 RUNS_MOST: Final = 64
 """Runs beyond which merging goes on between the commits: a reader looks in each of them (1 µs)."""
-BUSY_BATCH: Final = 128
-"""Events in a batch from which on the store counts as busy: the next batch is on its way."""
+MERGE_STEPS: Final = (256, 8192)
+"""Events of the index merged at once, at least and at most: whatever takes `MERGE_TIME`."""
+MERGE_TIME: Final = 0.003
+"""Seconds for which a batch may have to wait for a slice of the merge."""
 CHECKPOINT_EVENTS: Final = 50_000
 """Events between two checkpoints."""
-AHEAD: Final = 4096
-"""Events that may wait to be stored in memory: one statement's worth."""
 
 
 class WriteBatch(NamedTuple):
@@ -43,38 +42,6 @@ class WriteBatch(NamedTuple):
 
     batch: Batch
     done: Callable[[StorageError | None], None]
-
-
-class Ahead:
-    """Batches that count as stored before they are in the journal: durability `memory`, where nothing
-    outlives the process anyway. Whoever reads has them stored first.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._waiting: deque[Batch] = deque()
-        # Held while batches are stored, so that a reader behind it sees all that was handed over before.
-        self._storing = Lock()
-        self._events = 0
-
-    def add(self, batch: Batch) -> bool:
-        """Take one more, on the loop thread; True: so many wait that they should be stored now."""
-        self._waiting.append(batch)
-        self._events += len(batch.events)
-        if self._events < AHEAD:
-            return False
-        self._events = 0
-        return True
-
-    def store(self) -> None:
-        """Store all that waits; from any thread."""
-        with self._storing:
-            while self._waiting:
-                batch = self._waiting.popleft()
-                try:
-                    self._journal.commit(batch)
-                except StorageError as error:
-                    logger.critical("%d events that were acknowledged are lost: %s", len(batch.events), error)
 
 
 class StoreAhead(NamedTuple):
@@ -92,6 +59,19 @@ class Tend(NamedTuple):
     before: Callable[[], None] | None
 
 
+class Maintain(NamedTuple):
+    """Work on the journal itself, between two commits, then `done` or `failed`, here in the store's thread."""
+
+    work: Callable[[Journal], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[Exception], None]
+    before: Callable[[], None] | None
+
+
+class Rest(NamedTuple):
+    """From the loop: no batch came for a while."""
+
+
 class StoreActor(pykka.ThreadingActor):
     """Commits batches in the order they come."""
 
@@ -101,39 +81,49 @@ class StoreActor(pykka.ThreadingActor):
         self,
         journal: Journal,
         checkpoint: Callable[[], None],
+        commit: Callable[[Batch], None] | None = None,
     ) -> None:
-        """The journal is used by this thread alone from now on; `checkpoint` asks for one elsewhere."""
+        """The journal is used by this thread alone from now on; `checkpoint` asks for one elsewhere.
+
+        `commit`: what has a batch stored, when that is measured.
+        """
         super().__init__()
         self._journal = journal
+        self._commit = journal.commit if commit is None else commit
         self._checkpoint = checkpoint
         self._since_checkpoint = 0
+        self._indexed_at = perf_counter()
+        self._merge_step = MERGE_STEPS[0]
+        self._to_merge = 0
+        """Events that the merge has to move by now."""
 
     def on_start(self) -> None:
         # A writer that was killed has left runs, and may be asked at once for all that fell due meanwhile.
-        self._tidy(0, busy=False)
+        self._rest()
 
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, StoreAhead):
             message.ahead.store()
-            # In memory the index has no runs: nothing is to be merged in step with the events.
-            self._tidy(0, busy=True)
+            self._keep_up(0)
             return None
-        if isinstance(message, Tend):
+        if isinstance(message, Rest):
+            self._rest()
+            return None
+        if isinstance(message, Tend | Maintain):
             self._tend(message)
             return None
         if not isinstance(message, WriteBatch):
             return super().on_receive(message)
         error: StorageError | None = None
         try:
-            self._journal.commit(message.batch)
+            self._commit(message.batch)
         except StorageError as failure:
             error = failure
         except Exception as failure:  # whatever it is, nothing was stored and everybody must hear it
             logger.exception("commit failed")
             error = WriteFailed(self._journal.path, str(failure))
         message.done(error)
-        self._since_checkpoint += len(message.batch.events)
-        self._tidy(len(message.batch.events), busy=len(message.batch.events) >= BUSY_BATCH)
+        self._keep_up(len(message.batch.events))
         return None
 
     def on_stop(self) -> None:
@@ -144,37 +134,67 @@ class StoreActor(pykka.ThreadingActor):
             logger.warning("the index stays behind: %s", error)
         self._journal.close()
 
-    def _tend(self, message: Tend) -> None:
+    def _tend(self, message: Tend | Maintain) -> None:
         try:
             if message.before is not None:
                 message.before()
-            answer = self._journal.tend(message.work)
+            if isinstance(message, Tend):
+                answer = self._journal.tend(message.work)
+            else:
+                answer = message.work(self._journal)
         except Exception as error:  # noqa: BLE001  # whoever asked must hear it, whatever it is
             message.failed(error)
         else:
             message.done(answer)
 
-    def _tidy(self, events: int, *, busy: bool) -> None:
-        """Use the time behind a commit of so many events."""
+    def _keep_up(self, events: int) -> None:
+        """Behind a commit of so many events: what cannot wait until nothing else is to be done."""
         journal = self._journal
-        least = INDEX_STEP if busy else INDEX_AT_REST
         try:
             while (pending := journal.index_pending) > INDEX_LAG or (
-                pending >= least and self.actor_inbox.empty()
+                (pending >= INDEX_STEP or (pending >= INDEX_LEAST and self._index_is_old()))
+                and self.actor_inbox.empty()
             ):
                 if not journal.index(INDEX_STEP):
                     break
-            # Twice as fast as events come: the runs in work are gone before as many others are there.
-            moved = 0
-            while journal.merge_pending > RUNS_MOST and moved <= 2 * events:
-                moved += journal.merge(MERGE_STEP)
-            while not busy and journal.merge_pending >= RUNS_AT_REST and self.actor_inbox.empty():
-                journal.merge(MERGE_STEP)
+                self._indexed_at = perf_counter()
+            if journal.merge_pending > RUNS_MOST:
+                # Twice as fast as events come: the runs in work are gone before as many others are there.
+                self._to_merge += 2 * events
+                while self._to_merge >= self._merge_step:
+                    self._to_merge -= self._merge_slice()
         except StorageError as error:
             logger.warning("the index stays behind: %s", error)
+        self._since_checkpoint += events
         if self._since_checkpoint >= CHECKPOINT_EVENTS:
             self._since_checkpoint = 0
             self._checkpoint()
+
+    def _rest(self) -> None:
+        """Nobody waits: bring the index up to date, until somebody does."""
+        journal = self._journal
+        try:
+            while self.actor_inbox.empty() and (
+                journal.index(INDEX_STEP) or (journal.merge_pending and self._merge_slice())
+            ):
+                pass
+        except StorageError as error:
+            logger.warning("the index stays behind: %s", error)
+
+    def _index_is_old(self) -> bool:
+        return perf_counter() - self._indexed_at >= INDEX_AFTER
+
+    def _merge_slice(self) -> int:
+        """Merge about as many events as take `MERGE_TIME`; how many."""
+        started = perf_counter()
+        moved = self._journal.merge(self._merge_step)
+        took = perf_counter() - started
+        least, most = MERGE_STEPS
+        if took > MERGE_TIME:
+            self._merge_step = max(least, self._merge_step // 2)
+        elif took < MERGE_TIME / 4:
+            self._merge_step = min(most, self._merge_step * 2)
+        return moved or self._to_merge
 
 
 class CheckpointActor(pykka.ThreadingActor):

@@ -14,7 +14,7 @@ Durability: TypeAlias = Literal["full", "relaxed", "memory"]
 SYNCHRONOUS: Final = {"full": "FULL", "relaxed": "NORMAL", "memory": "OFF"}
 
 _BUSY_TIMEOUT: Final = 1.0
-_CACHED_STATEMENTS: Final = 256
+_CACHED_STATEMENTS: Final = 512
 _WRITER_CACHE_KIB: Final = 32 * 1024
 _READER_CACHE_KIB: Final = 16 * 1024
 _WAL_PAGES: Final = 16 * 1024

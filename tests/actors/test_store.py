@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
 
 import pytest
 from pykka import ActorRef
 
 from sojourn.actors import store
-from sojourn.actors.store import StoreActor, WriteBatch
+from sojourn.actors.store import Rest, StoreActor, WriteBatch
 from sojourn.storage import Batch, Journal, StorageError
 
 KEYS = 8
@@ -23,10 +24,10 @@ def path(tmp_path: Path) -> str:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {
         "INDEX_STEP": 16,
-        "INDEX_AT_REST": 4,
+        "INDEX_LEAST": 4,
+        "INDEX_AFTER": float("inf"),
         "INDEX_LAG": 16,
-        "MERGE_STEP": 16,
-        "RUNS_AT_REST": 3,
+        "MERGE_STEPS": (16, 16),
         "RUNS_MOST": 6,
         # So that each batch ends with the call that `Tidied` waits for.
         "CHECKPOINT_EVENTS": 1,
@@ -58,6 +59,11 @@ class Tidied:
         """(index_pending, merge_pending) after the next batch."""
         return self._ends.get(timeout=30)
 
+    def rest(self) -> tuple[int, int]:
+        """(index_pending, merge_pending) after the store was told that nobody writes."""
+        self._ref.ask(Rest())
+        return self.journal.index_pending, self.journal.merge_pending
+
     def stop(self) -> None:
         self._ref.stop()
 
@@ -80,10 +86,7 @@ def check_histories(path: str, seqs: int) -> None:
             assert [row[1] for row in reader.history(key, limit=100_000)[0]] == list(range(1, seqs + 1))
 
 
-def test_under_load_runs_are_appended_and_merged_in_slices_that_keep_up(
-    tidied: Tidied, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "BUSY_BATCH", 1)
+def test_under_load_runs_are_appended_and_merged_in_slices_that_keep_up(tidied: Tidied, path: str) -> None:
     ends: list[tuple[int, int]] = []
     for _ in range(100):
         tidied.write(3)
@@ -99,22 +102,67 @@ def test_under_load_runs_are_appended_and_merged_in_slices_that_keep_up(
     check_histories(path, 300)
 
 
-def test_at_rest_runs_are_merged_until_few_are_left(
-    tidied: Tidied, path: str, monkeypatch: pytest.MonkeyPatch
+def test_few_events_are_indexed_when_the_last_step_was_long_ago(
+    tidied: Tidied, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "BUSY_BATCH", 1)
-    ends: list[tuple[int, int]] = []
+    tidied.write(1)
+    assert tidied.ended() == (8, 0)
+    monkeypatch.setattr(store, "INDEX_AFTER", 0.0)
+    tidied.write(1)
+    assert tidied.ended() == (0, 1)
+
+
+def test_at_rest_everything_is_indexed_and_no_run_is_left(tidied: Tidied, path: str) -> None:
     for _ in range(12):
         tidied.write(2)
-        ends.append(tidied.ended())
-    assert max(runs for _, runs in ends) >= 3
-    monkeypatch.setattr(store, "BUSY_BATCH", 1000)
+        tidied.ended()
     tidied.write(1)
     pending, runs = tidied.ended()
-    assert pending < 4
-    assert runs < 3
+    assert pending
+    assert runs >= 3
+    assert tidied.rest() == (0, 0)
     tidied.stop()
     check_histories(path, 25)
+
+
+def test_a_batch_that_comes_ends_the_rest(tidied: Tidied, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(12):
+        tidied.write(2)
+        tidied.ended()
+    merge = Journal.merge
+
+    def merge_while_a_batch_comes(journal: Journal, limit: int = 4096) -> int:
+        tidied.write(1)
+        return merge(journal, limit)
+
+    monkeypatch.setattr(Journal, "merge", merge_while_a_batch_comes)
+    runs = tidied.rest()[1]
+    assert runs
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(("took", "expected"), [(1.0, 256), (0.0, 8192)])
+def test_a_slice_of_the_merge_is_as_long_as_its_time_allows(
+    path: str, monkeypatch: pytest.MonkeyPatch, took: float, expected: int
+) -> None:
+    """Slow: halved until 256 events. Fast: doubled until 8,192."""
+    monkeypatch.setattr(store, "MERGE_STEPS", (256, 8192))
+    instants = iter(range(1_000_000))
+    monkeypatch.setattr(store, "perf_counter", lambda: next(instants) * took)
+    asked: list[int] = []
+
+    def merge(_journal: Journal, limit: int = 4096) -> int:
+        asked.append(limit)
+        return limit if len(asked) < 12 else 0
+
+    monkeypatch.setattr(Journal, "merge", merge)
+    monkeypatch.setattr(Journal, "merge_pending", 1)
+    with Journal.open(path) as journal:
+        opened = Tidied(journal)
+        opened.rest()
+        opened.stop()
+    assert len(asked) >= 12
+    assert asked[-1] == expected
 
 
 def test_runs_that_a_killed_writer_left_are_merged_at_the_start(
@@ -127,19 +175,25 @@ def test_runs_that_a_killed_writer_left_are_merged_at_the_start(
             journal.commit(batch)
             journal.index()
         assert journal.merge_pending == 10
-    # The start itself asks for a checkpoint then, which tells us that it is done.
-    monkeypatch.setattr(store, "CHECKPOINT_EVENTS", 0)
+    begun = Event()
+    on_start = StoreActor.on_start
+
+    def start(actor: StoreActor) -> None:
+        on_start(actor)
+        begun.set()
+
+    monkeypatch.setattr(StoreActor, "on_start", start)
     with Journal.open(path) as journal:
         started = Tidied(journal)
-        assert started.ended()[1] < 3
+        assert begun.wait(30)
+        assert journal.merge_pending == 0
         started.stop()
     check_histories(path, 10)
 
 
 def test_a_stop_takes_the_last_events_into_the_index_and_leaves_runs_for_later(
-    tidied: Tidied, path: str, monkeypatch: pytest.MonkeyPatch
+    tidied: Tidied, path: str
 ) -> None:
-    monkeypatch.setattr(store, "BUSY_BATCH", 1)
     for _ in range(5):
         tidied.write(2)
         tidied.ended()
