@@ -1,0 +1,217 @@
+"""`sojourn search` and `stats`, and the process that gathers beside a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from sojourn.gateway.cli import app
+from sojourn.storage.insights import InsightsMissing, InsightsReader
+from tests.integration.server_process import ServerProcess
+
+PATIENCE = 20.0
+
+
+def sojourn(*arguments: str, **environment: str) -> Result:
+    """The command in this process: what it does besides reading files is printing."""
+    unset = dict.fromkeys((key for key in os.environ if key.startswith("SOJOURN_")), None)
+    return CliRunner().invoke(app, arguments, env={**unset, "COLUMNS": "200", **environment})
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for another process; what it does has no event here."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def follower_of(server: ServerProcess) -> psutil.Process:
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        found[:] = [
+            child
+            for child in psutil.Process(server.pid).children()
+            if "sojourn.gateway.insights_follower" in child.cmdline()
+        ]
+        return bool(found)
+
+    until(there)
+    return found[0]
+
+
+def count(path: Path, q: str) -> int:
+    try:
+        with InsightsReader.open(str(path)) as reader:
+            return len(reader.search(q).hits)
+    except InsightsMissing:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file with two talks; who served it is gone."""
+    with ServerProcess(tmp_path_factory.mktemp("insights"), "--settings", os.devnull) as server:
+        with server.connect(role="service") as wire:
+            ada = wire.ok("session:create", user={"user_id": "ada"}, tags=["vip"])["session_id"]
+            wire.ok("message:send", session_id=ada, text="Where is [bold]my[/] order?\x1b[2J", author="user")
+            wire.ok("message:send", session_id=ada, text="On its way.", author="ai")
+            wire.ok("session:rate", session_id=ada, rating=4)
+            bob = wire.ok("session:create", user={"user_id": "bob"})["session_id"]
+            wire.ok("message:send", session_id=bob, text="My order is broken", author="user")
+            wire.ok("session:resolve", session_id=bob)
+        assert server.stop() == 0
+        assert not server.complaints()
+        yield server.path
+
+
+def test_search_finds_what_was_said_and_hides_what_a_terminal_would_obey(path: Path) -> None:
+    result = sojourn("search", "ORDER", "--db", str(path))
+    assert result.exit_code == 0, result.stderr
+    ada, bob = (next(line for line in result.stdout.splitlines() if who in line) for who in ("ada", "bob"))
+    assert "Where is [bold]my[/] order?�[2J" in ada
+    assert "closed" in bob
+    assert "\x1b" not in result.stdout
+
+
+def test_search_as_json_with_filters_and_pages(path: Path) -> None:
+    def found(*options: str) -> dict[str, Any]:
+        result = sojourn("search", "--db", str(path), "--json", *options)
+        assert result.exit_code == 0, result.stderr
+        answer: dict[str, Any] = json.loads(result.stdout)
+        return answer
+
+    def users(*options: str) -> list[str]:
+        return [hit["user_id"] for hit in found(*options)["hits"]]
+
+    assert users("order") == ["bob", "ada"]
+    assert users("order -broken") == ["ada"]
+    assert users("order", "--tag", "vip") == ["ada"]
+    assert users("order", "--user", "bob", "--status", "closed") == ["bob"]
+    assert users("order", "--since", "1h") == ["bob", "ada"]
+    assert users("order", "--until", "2020-01-01") == []
+    assert users("its", "--author", "ai", "--rating", "4") == ["ada"]
+    first = found("order", "--limit", "1")
+    assert users("order", "--limit", "1", "--cursor", first["cursor"]) == ["ada"]
+    assert found("nothing")["hits"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "--", "-order"], "name a word to look for"),
+        (["search", "order", "--status", "open"], "status: one of active, closed, expired"),
+        (["search", "order", "--since", "soon"], "--since 'soon' is no date"),
+        (["search", "order", "--since", "99999999w"], "is no date"),
+        (["search", "order", "--cursor", "x"], "cursor: not one"),
+        (["stats", "--bucket", "second"], "bucket: one of hour, day, week, month"),
+    ],
+)
+def test_a_bad_question_is_one_line_and_exit_code_2(path: Path, arguments: list[str], says: str) -> None:
+    command, *rest = arguments
+    result = sojourn(command, "--db", str(path), *rest)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("command", [["search", "x"], ["stats"]])
+def test_without_a_file_there_is_nothing_to_search(tmp_path: Path, command: list[str]) -> None:
+    missing = sojourn(*command, "--db", str(tmp_path / "none.db"))
+    assert missing.exit_code == 1
+    assert len(missing.stderr.splitlines()) == 1
+    memory = sojourn(*command, SOJOURN_DURABILITY="memory")
+    assert memory.exit_code == 1
+    assert "need a database file" in memory.stderr
+
+
+def test_stats_counts_and_draws(path: Path) -> None:
+    result = sojourn("stats", "--db", str(path))
+    assert result.exit_code == 0, result.stderr
+    rows = {
+        line.rsplit(maxsplit=2)[0].rstrip(" █").strip(): line.split()[-2]
+        for line in result.stdout.splitlines()
+    }
+    assert rows["sessions opened"] == "2"
+    assert rows["messages"] == "3"
+    assert rows["resolved"] == "1"
+    assert "█" in result.stdout
+    whole = json.loads(sojourn("stats", "--db", str(path), "--json", "--bucket", "month").stdout)
+    assert whole["summary"]["ratings"]["4"] == 1
+    assert sum(bucket["opened"] for bucket in whole["buckets"]) == 2
+    assert "no sessions" in sojourn("stats", "--db", str(path), "--user", "nobody").stdout
+
+
+# -- beside a server -------------------------------------------------------------------------------
+
+
+def test_a_server_gathers_while_it_serves_and_commands_read_beside_it(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        with server.connect() as wire:
+            wire.ok("message:send", user={"user_id": "ada"}, text="xylophone")
+        until(lambda: count(server.path, "xylophone") == 1)
+        result = sojourn("search", "xylophone", "--db", str(server.path), "--json")
+        assert [hit["user_id"] for hit in json.loads(result.stdout)["hits"]] == ["ada"]
+        follower = follower_of(server)
+        assert server.stop() == 0
+        assert not follower.is_running()
+        assert not server.complaints()
+
+
+def test_a_follower_that_dies_is_started_again(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        first = follower_of(server)
+        until(lambda: Path(f"{server.path}-insights").exists())
+        first.kill()
+        with server.connect() as wire:
+            wire.ok("message:send", user={"user_id": "ada"}, text="xylophone")
+        until(lambda: count(server.path, "xylophone") == 1)
+        assert follower_of(server).pid != first.pid
+
+
+def test_when_the_server_is_killed_its_follower_ends_and_the_next_goes_on(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        follower = follower_of(server)
+        with server.connect() as wire:
+            wire.ok("message:send", user={"user_id": "ada"}, text="xylophone")
+        server.kill()
+        psutil.wait_procs([follower], PATIENCE)
+        assert not follower.is_running()
+    with ServerProcess(tmp_path) as server:
+        until(lambda: count(server.path, "xylophone") == 1)
+
+
+def test_what_is_erased_leaves_the_files_of_a_running_server(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        with server.connect(role="service") as wire:
+            for number in range(20):
+                wire.ok("message:send", user={"user_id": "ada"}, text=f"xylophone{number}", author="user")
+            wire.ok("message:send", user={"user_id": "bob"}, text="stays", author="user")
+            until(lambda: count(server.path, "xylo*") == 20)
+            wire.ok("session:erase", user_id="ada")
+        target = Path(f"{server.path}-insights")
+
+        def held() -> bytes:
+            return b"".join(each.read_bytes() for each in target.parent.glob(f"{target.name}*"))
+
+        until(lambda: b"xylophone" not in held())
+        assert count(server.path, "stays") == 1
+
+
+def test_insights_can_be_turned_off_and_memory_has_none(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, environment={"SOJOURN_INSIGHTS": "false"}) as server:
+        server.connect().ok("ping")
+        assert psutil.Process(server.pid).children() == []
+    with ServerProcess(tmp_path, memory=True) as server:
+        server.connect().ok("ping")
+        assert psutil.Process(server.pid).children() == []
