@@ -1,31 +1,47 @@
-"""The HTTP port. Until the web door is built it answers `GET /healthz` alone."""
+"""The HTTP port: uvicorn on the running loop, in front of the web application."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Callable, Generator
+from typing import Any, Final
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-
-async def healthz(_request: Request) -> JSONResponse:
-    """Alive: the loop that serves the sessions answered this."""
-    return JSONResponse({"status": "ok"})
+BACKLOG: Final = 1024
 
 
 class _Uvicorn(uvicorn.Server):
-    """The server's signals are its owner's."""
+    """Signals are its owner's: uvicorn's own handler would wait for open streams before anybody ends them."""
 
-    def install_signal_handlers(self) -> None:
-        pass
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """Tells the application the transport of each request, so that it can reset who does not read."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope.setdefault("state", {})["transport"] = self.transport
 
 
 class HttpServer:
     """Serves HTTP on the running loop."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self, host: str, port: int, app: ASGIApp, websocket: Callable[..., Any], stop_timeout: float
+    ) -> None:
+        """`websocket` makes the protocol that takes over a connection on which an upgrade is asked for.
+
+        What is under way at the end may take `stop_timeout` seconds.
+        """
+        self._app = app
+        self._websocket: Any = websocket
+        self._stop_timeout = stop_timeout
         self._host = host
         self._port = port
         self._task: asyncio.Task[None] | None = None
@@ -38,14 +54,25 @@ class HttpServer:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self._host, self._port))
-            listener.listen(1024)
+            listener.listen(BACKLOG)
         except BaseException:
             listener.close()
             raise
         self.address = listener.getsockname()[:2]
-        app = Starlette(routes=[Route("/healthz", healthz)])
         self._server = _Uvicorn(
-            uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False, ws="none")
+            uvicorn.Config(
+                self._app,
+                http=_Protocol,
+                ws=self._websocket,
+                backlog=BACKLOG,
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=max(1, round(self._stop_timeout)),
+            )
         )
         self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[listener]))
 

@@ -1,0 +1,118 @@
+"""A real browser on real pages: Chromium (Debian's, or what CHROMIUM names) and a server with its HTTP port.
+
+One browser for all tests, a context of its own for each page: no test sees what another left in storage.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.integration.server_process import ServerProcess
+from tests.integration.wire import Wire
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZES = {"wide": (1360, 860), "phone": (390, 844)}
+
+
+class OpenPage(Protocol):
+    """Opens a view in a context of its own, which ends with the test."""
+
+    def __call__(
+        self,
+        address: str = "#/",
+        *,
+        size: str = "wide",
+        scheme: str = "light",
+        stored: dict[str, str] | None = None,
+        server: Dashboard | None = None,
+    ) -> Page: ...
+
+
+class Dashboard(ServerProcess):
+    """A server with its pages at `url`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(
+            folder, "--http-port", "0", *options, environment={"SOJOURN_SENSITIVE_KEYS": "password"}
+        )
+        self.url = f"http://{self.ready_line.partition('http=')[2].split()[0]}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no browser at {CHROMIUM}: install chromium, or name one in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """The shared server; values of the key `password` are sensitive."""
+    with Dashboard(tmp_path_factory.mktemp("dashboard")) as server:
+        yield server
+        assert not server.complaints()
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Dashboard) -> Iterator[OpenPage]:
+    """Opens pages; a script that fails, or that the content security policy stops, fails the test."""
+    shared = server
+    contexts: list[BrowserContext] = []
+    failures: list[str] = []
+
+    def open_one(
+        address: str = "#/",
+        *,
+        size: str = "wide",
+        scheme: str = "light",
+        stored: dict[str, str] | None = None,
+        server: Dashboard | None = None,
+    ) -> Page:
+        width, height = SIZES[size]
+        # Without motion: a colour that is half on its way has no contrast to be judged.
+        wanted: Any = {"color_scheme": scheme, "reduced_motion": "reduce", "has_touch": size == "phone"}
+        context = browser.new_context(viewport={"width": width, "height": height}, **wanted)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        for key, value in (stored or {}).items():
+            context.add_init_script(f"localStorage.setItem({key!r}, {value!r})")
+        page = context.new_page()
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on(
+            "console",
+            lambda line: failures.append(line.text) if "Content Security Policy" in line.text else None,
+        )
+        page.goto(f"{(server or shared).url}/{address}")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert failures == []
+
+
+@pytest.fixture
+def user(server: Dashboard) -> Iterator[Wire]:
+    """A user's connection over TCP."""
+    with server.connect() as wire:
+        yield wire
