@@ -10,18 +10,24 @@ from setuptools import setup
 
 COMPILED = (
     "sojourn/actors/audience.py",
+    "sojourn/actors/closing.py",
     "sojourn/actors/commits.py",
     "sojourn/actors/lifecycle.py",
     "sojourn/actors/mailbox.py",
     "sojourn/actors/packing.py",
+    "sojourn/actors/patching.py",
     "sojourn/actors/requests.py",
+    "sojourn/actors/sending.py",
     "sojourn/actors/session.py",
     "sojourn/actors/state.py",
     "sojourn/gateway/acknowledgements.py",
     "sojourn/gateway/framing.py",
+    "sojourn/gateway/message_requests.py",
     "sojourn/gateway/messages.py",
     "sojourn/gateway/peer.py",
     "sojourn/gateway/router.py",
+    "sojourn/gateway/routing.py",
+    "sojourn/gateway/session_requests.py",
     "sojourn/gateway/tcp.py",
 )
 """Between the bytes of a read and the rows of a commit, and back."""

@@ -4,12 +4,12 @@ Nothing here knows a socket or SQL.
 """
 
 from .agent import Agent
+from .answers import History
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig, SessionConfig, SessionMaxima
 from .errors import SessionError
 from .handles import Event, Message, SentMessage, SessionHandle, Subscription
 from .loop import Dispatcher, LoopActor
-from .messages import History
 from .runtime import Runtime
 from .turn import Said, Turn, TurnCancelled
 

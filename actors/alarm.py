@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from .clock import Clock, Handle
+from .measures import Distribution, Recent
 from .registry import RegistryActor
 from .timers import NEVER, TimingWheel
 
@@ -11,6 +12,8 @@ AT_ONCE: Final = 256
 """Wake-ups in one turn of the loop: those of one second may be a hundred thousand, and others wait for
 their messages.
 """
+LATE: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0)
+"""Seconds: the bounds by which late wake-ups are told apart."""
 
 
 class Alarm:
@@ -26,6 +29,11 @@ class Alarm:
         self._handle: Handle | None = None
         self._stopped = False
         self._ringing = False
+        self.fired = 0
+        """Wake-ups since the start."""
+        self.lateness = Distribution(LATE)
+        """Each time something was woken, seconds since the earliest of it was due."""
+        self.recent_lateness = Recent()
         wheel.changed = self.arm
 
     @property
@@ -60,7 +68,13 @@ class Alarm:
         now = self._clock.now()
         if self._registry.stored_due <= now:
             self._registry.sweep(now)
+        earliest = self._wheel.next_at()
         due = self._wheel.due(now, AT_ONCE)
+        if due:
+            self.fired += len(due)
+            late = now - earliest
+            self.lateness.add(late)
+            self.recent_lateness.add(self._loop.time(), late)
         for entry in due:
             self._registry.wake(entry)
         if len(due) == AT_ONCE:

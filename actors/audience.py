@@ -1,6 +1,6 @@
 """Who is attached to which session: apart from the actors, so that it outlives passivation."""
 
-from .messages import Subscriber
+from .mail import Subscriber
 
 
 class Audience:

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from sojourn.storage import EVENT_TYPES, Reader, broadcasts
 
+from .closing import on_reopen
 from .context import check_patch
 from .errors import InvalidRequest, SessionError
 from .lifecycle import Status
-from .messages import BroadcastMessage, Caller, ReopenSession, ReplyTarget, UpdateContext
+from .mail import Caller, ReplyTarget
+from .messages import BroadcastMessage, ReopenSession, UpdateContext
 from .packing import pack, unpack
-from .requests import new_message_id, on_reopen, on_update_context
+from .patching import on_update_context
+from .sending import new_message_id
 from .session import Elsewhere, SessionActor
 from .state import CREATED, REOPENED
 from .values import check_user

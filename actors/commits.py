@@ -21,10 +21,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sojourn.storage import Batch, BroadcastRow, EventRow, ScopeRow, SessionRow, StorageError
+from sojourn.storage import Batch, BroadcastRow, EventRow, Gone, ScopeRow, SessionRow, StorageError
 
 from .errors import SessionError, StorageFailed
-from .messages import ReplyTarget
+from .mail import ReplyTarget
 
 if TYPE_CHECKING:
     from .session import SessionActor
@@ -110,6 +110,7 @@ class Gathering:
         "erased",
         "events",
         "failed",
+        "gone",
         "older",
         "owed",
         "rows",
@@ -125,6 +126,8 @@ class Gathering:
         self.deadlines: dict[int, float | None] = {}
         self.ended: list[int] = []
         self.erased: list[int] = []
+        self.gone: dict[int, Gone] = {}
+        """How each of those comes to be removed."""
         self.scopes: dict[str, ScopeRow] = {}
         """Contexts of users by user_id, as they will be."""
         self.turns: dict[tuple[int, int], str | None] = {}
@@ -249,6 +252,7 @@ class GroupCommit:
             stored.turns = [(key, seq, message_id) for (key, seq), message_id in batch.turns.items()]
         stored.broadcasts = batch.broadcasts
         stored.erased = batch.erased
+        stored.gone = batch.gone
         if not self._writer.write(stored, self._stored):
             return False
         self._outcome = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from .errors import InvalidRequest
+from .redaction import Redaction
 from .values import check_map
 
 Durability = Literal["full", "relaxed", "memory"]
@@ -75,12 +76,15 @@ class SessionConfig:
     """Seconds from creation to expiry whatever happens, above 0; None: never."""
     dialog_timeout: float | None = None
     """Seconds after the user's last message until the AI's memory of it lapses, above 0; None: never."""
+    retention: float | None = None
+    """Seconds after its end until a session goes with its history, above 0; None: it is kept for ever."""
 
     def __post_init__(self) -> None:
         _check_duration("session_timeout", self.session_timeout)
         _check_duration("keep_alive", self.keep_alive, zero=True)
         _check_duration("max_lifetime", self.max_lifetime)
         _check_duration("dialog_timeout", self.dialog_timeout)
+        _check_duration("retention", self.retention)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +131,8 @@ class RuntimeConfig:
     """Events of one session between two snapshots of it while it is live, 1 or more."""
     sensitive_keys: tuple[str, ...] = ()
     """Patterns (`*` and `?`) of context keys that read as `***` everywhere but in a handler."""
+    redact: tuple[str, ...] = ()
+    """What is replaced before anything is kept of it: `email`, `phone`, `card`, or `name=pattern` (RE2)."""
     app: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The operator's scope of the context, values that JSON has: everybody reads it, nobody writes it."""
     human_timeout: float | None = 300.0
@@ -192,6 +198,7 @@ class RuntimeConfig:
             raise ValueError(msg)
         _check_duration("turn_timeout", self.turn_timeout)
         _check_duration("slow_handler", self.slow_handler, never=False)
+        Redaction(self.redact)  # raises ValueError for what is no rule
         _check_choice("turn_policy", self.turn_policy, get_args(TurnPolicy))
         _check_choice("interrupted_turns", self.interrupted_turns, get_args(InterruptedTurns))
         if self.turn_history > MOST_HISTORY:

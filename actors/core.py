@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
@@ -16,27 +16,35 @@ from sojourn.storage import Batch, Durability, Journal, WriteFailed, outbox, rea
 
 from . import broadcasts
 from .agent import Agent
+from .ahead import Ahead
 from .alarm import Alarm
 from .clock import Clock
 from .commits import Done, GroupCommit
 from .config import RuntimeConfig
 from .desk import Desk, at_desk
+from .erasing import Erasing
 from .explain import Explainer
+from .forks import FORK_HANDLERS, Forks
 from .loop import Dispatcher
-from .messages import ReplyTarget
+from .mail import ReplyTarget
 from .reads import ReaderActor, Reads
 from .reception import Reception
+from .redacting import redact_requests
 from .registry import RegistryActor
 from .reminders import REMINDER_HANDLERS
 from .requests import HANDLERS
+from .retention import Retention
 from .shared import Shared
-from .store import Ahead, CheckpointActor, StoreActor, StoreAhead, Tend, WriteBatch
+from .store import CheckpointActor, Maintain, Rest, StoreActor, StoreAhead, Tend, WriteBatch
+from .tally import Tally
 from .turn_ends import TURN_HANDLERS
 from .turn_recovery import recover
 from .turns import TurnRunner
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+REST: Final = 0.25
+"""Seconds without a batch after which the store takes the time for what can wait."""
 
 
 class Core:
@@ -58,6 +66,8 @@ class Core:
         self._agent = agent
         self.draining = False
         self._stopped = False
+        self._commits_seen: int | None = None
+        """At the last look for a rest of the store; None: nobody looks, since nothing was written."""
 
     def start(self) -> None:
         """Open the file and be ready: what fell due while nobody served is expired behind that.
@@ -75,11 +85,15 @@ class Core:
             journal.close()
             raise
         self.dispatcher = Dispatcher(loop, dead_letter=self._dead_letter)
+        self._journal = journal
+        self.tally = Tally(journal, self.clock.now)
         self._checkpointer = CheckpointActor.start(journal)
-        self._ahead = Ahead(journal) if self.durability == "memory" else None
+        self._ahead = Ahead(self.tally.commit) if self.durability == "memory" else None
         self._reader = ReaderActor.start(journal.reader(), loop, self._ahead and self._ahead.store)
         checkpointer = self._checkpointer
-        self._store: ActorRef[StoreActor] = StoreActor.start(journal, lambda: checkpointer.tell("checkpoint"))
+        self._store: ActorRef[StoreActor] = StoreActor.start(
+            journal, lambda: checkpointer.tell("checkpoint"), self.tally.commit
+        )
         registry = self.registry = RegistryActor(self.dispatcher, journal.next_key)
         registry.launch(self.dispatcher)
         self.explainer = Explainer(registry)
@@ -90,7 +104,13 @@ class Core:
             clock=self.clock,
             commits=self.commits,
             reads=self.reads,
-            handlers={**HANDLERS, **broadcasts.HANDLERS, **TURN_HANDLERS, **REMINDER_HANDLERS},
+            handlers={
+                **HANDLERS,
+                **broadcasts.HANDLERS,
+                **TURN_HANDLERS,
+                **REMINDER_HANDLERS,
+                **FORK_HANDLERS,
+            },
             crashed=registry.crashed,
             ended=registry.ended,
             left=registry.left,
@@ -100,20 +120,30 @@ class Core:
             explain=self.explainer.explain,
             desk=Desk(registry),
         )
+        if self.shared.redaction is not None:
+            redact_requests(self.shared.handlers, self.shared.redaction)
         registry.inhabit(self.shared)
         self.agent = None if self._agent is None else TurnRunner(self._agent, registry, loop)
         self.shared.agent = self.agent
         self.reception = Reception(registry)
+        self.forks = Forks(registry, self.reception)
         self.broadcasts = broadcasts.Broadcasts(registry, self.reception, lambda: self.draining)
+        self.erasing = self.shared.erasing = Erasing(registry, self)
+        self.retention = Retention(registry, self.erasing.look)
         self.alarm = Alarm(loop, self.clock, self.shared.wheel, registry)
         self.shared.desk.open(waiting)
         registry.stored_due = 0.0
         self.alarm.arm()
         if self.agent is not None:
             recover(self.agent, interrupted)
+        self.erasing.start()
+        self.retention.start()
 
     def write(self, batch: Batch, done: Done) -> bool:
         """Group commit's way to the store."""
+        if self._commits_seen is None:
+            self._commits_seen = self.commits.commits
+            self.loop.call_later(REST, self._look_for_rest)
         ahead = self._ahead
         try:
             if ahead is None:
@@ -128,11 +158,35 @@ class Core:
             ahead.store()  # which counts what is gone
         return True
 
+    async def maintain(self, work: Callable[[Journal], T]) -> T:
+        """As `tend`, with the journal itself, and no transaction around it."""
+        return await self._in_store(Maintain, work)
+
+    def _look_for_rest(self) -> None:
+        """Tell the store when no batch came since the last look."""
+        commits = self.commits.commits
+        if self._stopped:
+            return
+        if commits != self._commits_seen:
+            self._commits_seen = commits
+            self.loop.call_later(REST, self._look_for_rest)
+        else:
+            self._commits_seen = None
+            with suppress(ActorDeadError):
+                self._store.tell(Rest())
+
+    async def checkpoint(self) -> None:
+        """Have the write-ahead log copied into the file, as far as no reader is in the way."""
+        await asyncio.to_thread(self._journal.checkpoint)
+
     async def tend(self, work: Callable[[Any], T]) -> T:
         """Have the store do some work of its own, between two commits; `work` gets the writer's connection.
 
         Raises the `StorageError` that says why it was not done.
         """
+        return await self._in_store(Tend, work)
+
+    async def _in_store(self, kind: type[Tend] | type[Maintain], work: Callable[[Any], T]) -> T:
         loop = self.loop
         future: asyncio.Future[T] = loop.create_future()
 
@@ -145,10 +199,17 @@ class Core:
                 loop.call_soon_threadsafe(lambda: None if future.done() else future.set_exception(error))
 
         try:
-            self._store.tell(Tend(work, done, failed, None if self._ahead is None else self._ahead.store))
+            self._store.tell(kind(work, done, failed, None if self._ahead is None else self._ahead.store))
         except ActorDeadError as error:
             raise WriteFailed(self.path, "the store has stopped") from error
         return await future
+
+    @property
+    def store_waiting(self) -> int:
+        """What waits for the store's thread: the next batch, and work of the house."""
+        inbox: Any = self._store.actor_inbox  # a thread's is a queue.Queue, which Pykka's type does not say
+        waiting: int = inbox.qsize()
+        return waiting
 
     async def resend(self, dead_id: int | None) -> int:
         """Have one dead letter of the webhooks sent again, or all; how many there were."""
@@ -168,7 +229,10 @@ class Core:
             and self.registry.idle
             and self.reception.idle
             and self.broadcasts.idle
+            and self.forks.idle
             and self.alarm.idle
+            and self.erasing.idle
+            and self.retention.idle
             and (self.agent is None or self.agent.idle)
         )
 
@@ -182,10 +246,12 @@ class Core:
         """Finish what is under way, save every session, close the file."""
         self.draining = True
         await self.broadcasts.finished()
+        await self.retention.stop()
+        await self.erasing.stop()
         self.alarm.stop()
         if self.agent is not None:
             self.agent.stop()
-        while not (self.dispatcher.idle and self.commits.idle and self.reads.idle):
+        while not (self.dispatcher.idle and self.commits.idle and self.reads.idle and self.forks.idle):
             await self.commits.flushed()
             await asyncio.sleep(0)
         await self._save_all()

@@ -20,7 +20,8 @@ from .errors import TooManySessions
 from .events import visible
 from .later import Later
 from .lifecycle import Handling, Status
-from .messages import Return, Subscriber
+from .mail import Subscriber
+from .messages import Return
 from .snapshots import restore
 from .state import Session
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from time import thread_time
 from typing import Any, Final
 
 from .dialog_actions import TURN_LIMIT
@@ -71,10 +72,17 @@ class DialogAgent:
             restored(turn.context.get(POSITION), turn.memory_from_seq), nodes=0, began=turn.now
         )
         spent = 0.0
+        began_computing, computed_before = 0.0, 0.0
+
+        def computed() -> float:
+            return computed_before + thread_time() - began_computing
+
         tags = list(turn.tags)
         event: Event | None = _event(turn, self.dialog)
         while event is not None:
-            result = step(self.dialog, position, event, turn.now + spent, _view(turn, tags))
+            began_computing = thread_time()
+            result = step(self.dialog, position, event, turn.now + spent, _view(turn, tags), computed)
+            computed_before = computed()
             position = result.position
             event = None
             for action in result.actions:

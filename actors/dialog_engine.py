@@ -6,7 +6,7 @@ is false takes its `else`, or is passed over when it has none. An expression tha
 node's `else` too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -59,17 +59,30 @@ from .templates import Template, fill
 
 MAX_NODES: Final = 80
 """In one turn."""
+MAX_COMPUTING: Final = 1.0
+"""Seconds of computing in one turn: the loop is held meanwhile. Eighty nodes with fifty ordinary conditions
+each take a tenth of that, expressions that are made to be slow take 0.2 s each.
+"""
 START: Final = "start"
 """The event before the first message of a talk."""
 
 
-def step(dialog: Dialog, position: Position, event: Event, now: float, view: Mapping[str, Any]) -> Step:
+def step(
+    dialog: Dialog,
+    position: Position,
+    event: Event,
+    now: float,
+    view: Mapping[str, Any],
+    computed: Callable[[], float] = float,
+) -> Step:
     """What to do, in order, and where the talk then stands.
 
     `view` is what expressions see, without `match`, `answer`, `now` and `clock`; it is not changed.
-    `position.began` is when the turn began; the limits of 80 nodes and 17 s count from there.
+    `position.began` is when the turn began; the limits of 80 nodes and 17 s count from there. `computed`
+    tells the seconds of computing that the turn has taken so far: what would begin after `MAX_COMPUTING` of
+    them is not done.
     """
-    run = _Run(dialog, position, now, view)
+    run = _Run(dialog, position, now, view, computed)
     run.take(event)
     return Step(run.position, tuple(run.actions))
 
@@ -77,8 +90,16 @@ def step(dialog: Dialog, position: Position, event: Event, now: float, view: Map
 class _Run:
     """One step, while it runs."""
 
-    def __init__(self, dialog: Dialog, position: Position, now: float, view: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        dialog: Dialog,
+        position: Position,
+        now: float,
+        view: Mapping[str, Any],
+        computed: Callable[[], float],
+    ) -> None:
         self.dialog = dialog
+        self.computed = computed
         self.position = position
         self.now = now
         self.actions: list[Do] = []
@@ -137,6 +158,8 @@ class _Run:
             match = _triggered(trigger, event)
             if match is None:
                 continue
+            if self._computed_enough(node.name):
+                return True
             self.view["match"] = match
             branch = self._branch(node)
             if branch is None:
@@ -182,6 +205,8 @@ class _Run:
                 self._fail("dialog_time", f"cut in node {node.name!r}: {TURN_LIMIT:g} s in one turn")
                 self._end(node.name)
                 return None
+            if self._computed_enough(node.name):
+                return None
             self.position = replace(
                 self.position, node=node.name, step=at, otherwise=otherwise, waiting="", tries=0
             )
@@ -197,6 +222,15 @@ class _Run:
                 return self._else_of(node)
         self._end(node.name)
         return None
+
+    def _computed_enough(self, name: str) -> bool:
+        """Cut the turn before that node, or in it, when it has held the loop for too long."""
+        if self.computed() < MAX_COMPUTING:
+            return False
+        self._fail("dialog_time", f"cut at node {name!r}: {MAX_COMPUTING:g} s of computing in one turn")
+        self._end(name)
+        self.ended = True
+        return True
 
     def _goto(self, name: str) -> tuple[str, int, bool, bool] | None:
         branch = self._branch(self.dialog.nodes[name])

@@ -68,6 +68,11 @@ class Dispatcher:
         """
         return not (self._armed or self._inbound or self._held)
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait in mailboxes, and those from other threads on their way there."""
+        return sum(map(len, self._ready)) + sum(map(len, self._held)) + len(self._inbound)
+
     def schedule(self, mailbox: Mailbox) -> None:
         """Have the mailbox handled in a coming turn. On the loop's thread."""
         self._ready.append(mailbox)

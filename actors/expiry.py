@@ -4,11 +4,11 @@ A hundred thousand may end in one second, so that is as little as it can be: the
 row. Whoever asks for such a session meanwhile waits for the commit, and then finds it as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sojourn.storage import EVENT_TYPES, EventRow, StoredSession
+from sojourn.storage import EVENT_TYPES, EventRow, Gone, StoredSession
 
 from .commits import Then
 from .events import visible
@@ -76,6 +76,23 @@ class Expiry:
             commits = self._registry.shared.commits
             commits.gathering.deadlines[key] = None if actor.stored_due == NEVER else actor.stored_due
             commits.arm()
+
+    def remove(self, sessions: Mapping[str, tuple[int, Gone]]) -> int:
+        """Remove these stored sessions, which are over; how many: one that is in memory stays for now."""
+        batch = self._registry.shared.commits.gathering
+        session_ids: list[str] = []
+        for session_id, (key, gone) in sessions.items():
+            if self.is_elsewhere(session_id):
+                continue
+            self._loading.expect(session_id, [])
+            session_ids.append(session_id)
+            batch.erased.append(key)
+            batch.gone[key] = gone
+        if session_ids:
+            then = Then(partial(self._expired, session_ids), partial(self._awake, session_ids))
+            batch.owed.append((then, None))
+            self._registry.shared.commits.arm()
+        return len(session_ids)
 
     def _expired(self, session_ids: list[str]) -> None:
         clear = self._registry.shared.audience.clear

@@ -5,43 +5,45 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import InvalidRequest
-from .futures import LoopFuture
-from .messages import (
+from .answers import (
     Accepted,
-    Assign,
     Assigned,
-    Caller,
-    CancelReminder,
     Closed,
-    CloseSession,
     ContextUpdated,
     Created,
     Erased,
-    EraseSession,
-    GetSession,
     HandedOver,
-    HandOver,
     History,
     Rated,
-    RateSession,
-    ReadEvents,
-    Release,
     Released,
     ReminderCancelled,
     ReminderSet,
     Reopened,
+    State,
+    Tagged,
+)
+from .errors import InvalidRequest
+from .futures import LoopFuture
+from .mail import Caller
+from .messages import (
+    Assign,
+    CancelReminder,
+    CloseSession,
+    EraseSession,
+    GetSession,
+    HandOver,
+    RateSession,
+    ReadEvents,
+    Release,
     ReopenSession,
     Resolve,
     SetReminder,
-    State,
-    Tagged,
     TagSession,
     UpdateContext,
 )
 from .packing import unpack
 from .turn import check_name, check_seconds
-from .values import check_json, check_map, check_page, check_rating, check_text
+from .values import check_json, check_map, check_page, check_place, check_rating, check_text
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -275,6 +277,19 @@ class SessionHandle:
         """Cancelling what is not set is no error."""
         check_name(name)
         return self._ask(CancelReminder(*self._request(), name))
+
+    def fork(
+        self, at_seq: int | None = None, *, channel: str | None = None, request_key: str | None = None
+    ) -> "SessionHandle":
+        """A new session with the state as of `at_seq` (None: as of now) and the messages up to there; await
+        it to know that it is stored. Expired ones can be forked, too.
+
+        `channel` None: the same. With a `request_key` that was used before it is the session made then.
+        """
+        check_place(at_seq, "at_seq")
+        check_text(channel, "channel")
+        check_text(request_key, "request_key")
+        return SessionHandle(self._runtime, None, self._runtime.fork(self.id, at_seq, channel, request_key))
 
     def erase(self) -> LoopFuture[Erased]:
         """Remove it with its history."""

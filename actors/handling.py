@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, Final
 
+from .answers import Assigned, HandedOver, Released
 from .desk import is_at_desk
 from .errors import InvalidRequest
 from .lifecycle import Handling, On, permit, refusal
-from .messages import Assign, Assigned, HandedOver, HandOver, Release, Released, Request, Return
+from .mail import Request
+from .messages import Assign, HandOver, Release, Return
 from .session import SessionActor
 from .state import BY_TIME, Session
 

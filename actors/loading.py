@@ -44,6 +44,11 @@ class Loading:
         """Nothing is being loaded; what waits for a time is not under way."""
         return len(self._awaited) == len(self._paused)
 
+    @property
+    def waiting(self) -> int:
+        """Sessions that are awaited."""
+        return len(self._awaited)
+
     def awaits(self, session_id: str) -> bool:
         """Is it about to be in memory, or known not to be?"""
         return session_id in self._awaited

@@ -1,10 +1,8 @@
-"""What a session actor may be asked, and what it answers.
+"""What a session actor may be asked.
 
-Requests come from the gateway's router and from `Runtime`; each has one answer type or raises a
-`SessionError`. An answer reaches the asker only after the commit of what it speaks of. They are plain
-slotted classes, not frozen ones (freezing costs a microsecond each on the hot path), and are treated as
-immutable once sent. Each is an envelope of its own, so that a mailbox takes it as it is; through an
-`ActorRef` it travels in Pykka's envelope like any message.
+Requests come from the gateway's router and from `Runtime`; each has one answer type (`answers.py`) or raises
+a `SessionError`. They are plain slotted classes, not frozen ones (freezing costs a microsecond each on the
+hot path), and are treated as immutable once sent.
 
 `now` is when the request was read; `origin` is the connection it came on, which gets the answer and is
 spared the push; `attach` says whether the request attaches it.
@@ -12,79 +10,12 @@ spared the push; `attach` says whether the request attaches it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
-
-from pykka._envelope import Envelope
+from typing import Any
 
 from .errors import SessionError
+from .mail import Mail, Request
 
 Json = Any
-
-
-class Subscriber(Protocol):
-    """A connection, or an embedding program's subscription: somebody whom events are pushed to."""
-
-    attached: set[str]
-    """The sessions it is attached to; kept by `Audience`."""
-    max_attachments: int
-
-    def set(self, frame: Any, /) -> None:
-        """Take one event, a msgpack map, after its commit. Called on the loop thread; must not block or
-        raise.
-        """
-        ...
-
-    def set_exception(self, exc_info: Any, /) -> None:
-        """The commit failed: the event never happened."""
-        ...
-
-
-class ReplyTarget(Protocol):
-    """Where an answer goes: a Pykka future, or a connection's request."""
-
-    def set(self, value: Any = None, /) -> None: ...
-
-    def set_exception(self, exc_info: Any = None, /) -> None: ...
-
-
-class Mail(Envelope[Any]):
-    """A message that is its own envelope: one object less for each."""
-
-    __slots__ = ()
-
-    # Any target will do where Pykka's type names its future: its code only sets it.
-    reply_to: Any
-
-    def __init__(self, reply_to: ReplyTarget | None = None) -> None:
-        self.reply_to = reply_to
-
-    @property
-    def message(self) -> Any:
-        """Itself."""
-        return self
-
-
-@dataclass(slots=True, eq=False)
-class Caller:
-    """Who asks: `by` in events. One object a connection."""
-
-    role: str
-    """`user`, `agent`, `service`, `ai` or `system`."""
-    id: str | None = None
-
-    def as_map(self) -> dict[str, str | None]:
-        return {"role": self.role, "id": self.id}
-
-
-@dataclass(slots=True, eq=False)
-class Request(Mail):
-    """What every request carries."""
-
-    by: Caller
-    now: float
-    origin: Subscriber | None
-    attach: bool
-    reply_to: Any = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -267,6 +198,9 @@ class ExplainSession(Request):
 class EraseSession(Request):
     """Remove it with its history. Answer: `Erased`."""
 
+    erasure_id: str | None = field(default=None, kw_only=True)
+    """The erasure of a person that it belongs to; None: it is one by itself."""
+
 
 @dataclass(slots=True, eq=False)
 class SetReminder(Request):
@@ -311,135 +245,3 @@ class Tick(Mail):
     """The wheel, to an actor's system lane: time has passed."""
 
     __slots__ = ()
-
-
-class Accepted(NamedTuple):
-    """A message is stored (or was before: `duplicate`). `seq` is its place in the history."""
-
-    session_id: str
-    message_id: str
-    seq: int
-    duplicate: bool
-    created: bool
-    reopened: bool
-
-
-class Created(NamedTuple):
-    session_id: str
-    session: dict[str, Json]
-
-
-class State(NamedTuple):
-    session: dict[str, Json]
-    view: dict[str, Json] | None = None
-    """The merged view of the context, where it was asked for."""
-    user_version: int | None = None
-    """Of the user's scope, then; None: the session has no user_id."""
-
-
-class Events(NamedTuple):
-    """`events`: each one msgpack map, oldest first. `more`: there are others behind the last."""
-
-    session_id: str
-    events: list[bytes]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """A page of events, oldest first. `more`: there are others behind the last."""
-
-    events: list[dict[str, Any]]
-    more: bool
-
-
-class Resumed(NamedTuple):
-    session: dict[str, Json]
-    events: list[bytes]
-    complete: bool
-    more: bool
-
-
-class ContextUpdated(NamedTuple):
-    session_id: str
-    context: dict[str, Json]
-    """The session's own; behind a patch of the user's scope with that, its keys with their prefix."""
-    context_version: int
-    seq: int
-    user_version: int | None = None
-    """Of the user's scope, where the patch wrote to it."""
-
-
-class Closed(NamedTuple):
-    session_id: str
-    reason: str | None
-    reopen_until: float | None
-    seq: int
-
-
-class HandedOver(NamedTuple):
-    """It waits in that queue; `seq` is the event that says so."""
-
-    session_id: str
-    handling: str
-    queue: str | None
-    seq: int
-
-
-class Assigned(NamedTuple):
-    session_id: str
-    assignee: str
-    seq: int
-
-
-class Released(NamedTuple):
-    session_id: str
-    seq: int
-
-
-class Reopened(NamedTuple):
-    session: dict[str, Json]
-    seq: int
-
-
-class Rated(NamedTuple):
-    session_id: str
-    seq: int
-
-
-class Tagged(NamedTuple):
-    session_id: str
-    tags: list[str]
-    seq: int
-
-
-class ReminderSet(NamedTuple):
-    session_id: str
-    name: str
-    due_at: float
-    seq: int
-
-
-class ReminderCancelled(NamedTuple):
-    """`was_set`: there was one of that name."""
-
-    session_id: str
-    name: str
-    was_set: bool
-    seq: int
-
-
-class Told(NamedTuple):
-    session_id: str
-
-
-class Explained(NamedTuple):
-    session_id: str
-    why: dict[str, Json]
-
-
-class Erased(NamedTuple):
-    """How much is gone."""
-
-    sessions: int
-    events: int

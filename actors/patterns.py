@@ -43,6 +43,10 @@ class Pattern:
         """The same when the pattern fits the whole text."""
         return _groups(self._compiled.fullmatch(text))
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the pattern is found, from and up to, in order; not where it fits nothing at all."""
+        return [span for found in self._compiled.finditer(text) if (span := found.span())[0] < span[1]]
+
 
 def phrase(words: Sequence[str]) -> Pattern:
     """Finds these words beside each other, whole, in any case."""

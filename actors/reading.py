@@ -11,21 +11,13 @@ from typing import TypeVar
 
 from sojourn.storage import EventRow
 
+from .answers import Accepted, Events, History, Resumed
 from .commits import Then
 from .errors import SessionError, SessionExpired
 from .events import event_map, session_map, visible
 from .lifecycle import Status
-from .messages import (
-    Accepted,
-    Events,
-    History,
-    ReadEvents,
-    ReadHistory,
-    Request,
-    Resumed,
-    ResumeSession,
-    SendMessage,
-)
+from .mail import Request
+from .messages import ReadEvents, ReadHistory, ResumeSession, SendMessage
 from .newest import Newest
 from .packing import pack, unpack
 from .session import WAITING, SessionActor, Waiting

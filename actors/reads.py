@@ -84,6 +84,11 @@ class Reads:
         """No read is under way."""
         return self._under_way == 0
 
+    @property
+    def under_way(self) -> int:
+        """Reads that are asked for and not answered."""
+        return self._under_way
+
     def ask(
         self, ask: Callable[[Reader], T], done: Callable[[T], None], failed: Callable[[Exception], None]
     ) -> None:

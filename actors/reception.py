@@ -6,23 +6,22 @@ Both doors come through here, the gateway's router and the embedding `Runtime`. 
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from sojourn.storage import Reader, SessionRow, StoredSession
 
-from .errors import InvalidRequest, SessionError, StorageFailed, TooManyAttachments
+from .answers import Erased
+from .errors import InvalidRequest, StorageFailed, TooManyAttachments
 from .events import session_map
 from .lifecycle import Status
-from .messages import Caller, CreateSession, Erased, EraseSession, ReplyTarget, SendMessage, Subscriber
+from .mail import Caller, ReplyTarget, Subscriber
+from .messages import CreateSession, EraseSession, SendMessage
 from .registry import RegistryActor
 from .routes import Addressed
-from .session import SessionActor
 from .snapshots import restore
 from .state import Session
 
 TIMEOUTS: Final = ("session_timeout", "keep_alive", "dialog_timeout", "max_lifetime")
-ERASE_PAGE: Final = 500
 LIST_PAGE: Final = 100
 """Sessions restored in one turn of the loop, for a list."""
 RANDOM_BYTES: Final = 9
@@ -253,33 +252,9 @@ class Reception:
         """Erase every session of a person, then what was kept of the person across them; how much is gone,
         when it is gone.
         """
-        sessions = events = 0
-        before_key: int | None = None
-        while True:
-            rows = await self._registry.shared.reads.get(
-                _page_of({"user_id": user_id}, ERASE_PAGE, before_key)
-            )
-            if not rows:
-                await self._erase_scope(user_id)
-                return Erased(sessions, events)
-            before_key = rows[-1].key
-            for row in rows:
-                future = SessionActor._create_future()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # Pykka's hook
-                self._registry.deliver(row.session_id, replace(request, reply_to=future))
-                try:
-                    erased: Erased = await future
-                except SessionError as error:
-                    if error.code != "session_not_found":
-                        raise
-                else:
-                    sessions += erased.sessions
-                    events += erased.events
-
-    async def _erase_scope(self, user_id: str) -> None:
-        shared = self._registry.shared
-        future = SessionActor._create_future()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # Pykka's hook
-        shared.commits.after(shared.scopes.erase(user_id), future, None)
-        await future
+        erasing = self._registry.shared.erasing
+        assert erasing is not None
+        return await erasing.erase_user(user_id, request)
 
 
 def _at_most(most: float | None, seconds: float | None) -> float | None:

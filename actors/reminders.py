@@ -7,9 +7,11 @@ A reminder is a deadline of its session like any other: it fires on time, also a
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from .answers import ReminderCancelled, ReminderSet
 from .errors import InvalidRequest
 from .lifecycle import On, permit
-from .messages import Caller, CancelReminder, ReminderCancelled, ReminderSet, SetReminder
+from .mail import Caller
+from .messages import CancelReminder, SetReminder
 from .session import SessionActor
 from .state import Session
 from .turn import MOST_REMINDERS

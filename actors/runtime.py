@@ -5,37 +5,32 @@ loop. Every method may be called from any thread, and returns a future that can 
 """
 
 import asyncio
-import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from threading import get_ident
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
-from uuid import uuid4
 
 from sojourn.storage import Durability
 
 from .agent import Agent
-from .broadcasts import Broadcast, BroadcastOutcome, Progress
+from .answers import Accepted, Created
+from .broadcasts import BroadcastOutcome, Progress
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig
 from .core import Core
 from .desk import Waiting
-from .errors import Draining, InternalError, InvalidRequest
+from .errors import InvalidRequest
+from .expected import ExpectedAnswers
 from .futures import LoopFuture
-from .handles import SERVICE, USER, Event, Message, SentMessage, SessionHandle, Subscription
-from .messages import Accepted, Caller, Request, SendMessage
-from .requests import new_message_id, on_send, take_text
-from .values import check_json, check_list, check_map, check_text, check_timeouts, check_user, is_plain_text
+from .handles import SERVICE, Event, SentMessage, SessionHandle, Subscription
+from .mail import Request
+from .messages import SendMessage
+from .outgoing import text_message, whole_broadcast, whole_message
+from .posting import Posting
+from .sending import new_message_id, on_send, take_text
+from .values import check_map, check_text, check_timeouts, check_user, is_plain_text
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
-Posted = tuple[Callable[..., object], tuple[Any, ...], "LoopFuture[Any] | None"]
-"""A step to take on the loop thread, what it is called with, and who hears of a refusal."""
-
-ROLES = {"user": "user", "ai": "ai", "human": "agent", "system": "service"}
-"""The role of who speaks, by the author of a message."""
 
 
 @runtime_checkable
@@ -76,12 +71,9 @@ class Runtime:
         self._has_agent = agent is not None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._thread_id: int | None = None
-        self._posted: deque[Posted] = deque()
-        self._called = False
-        self._ended = False
-        self._answers: dict[tuple[str, str], LoopFuture[Message]] = {}
-        self._listener = Subscription(self._on_answer, lambda _: None)
+        self._expected = ExpectedAnswers(self.core, agent)
+        self._posting = Posting(self.core)
+        self._do = self._posting.do
 
     # -- entering ----------------------------------------------------------------------------------
 
@@ -121,18 +113,16 @@ class Runtime:
     async def start(self) -> None:
         """Open the file on the running loop; `async with` does it."""
         self._loop = asyncio.get_running_loop()
-        self._thread_id = get_ident()
+        self._posting.open()
         self.core.start()
-        if self.core.agent is not None:
-            self.core.agent.unanswered = self._on_silence
+        self._expected.open()
         if isinstance(self.clock, Driving):
             self.clock.drives(self)
 
     async def stop(self) -> None:
         """Finish what is under way, save every session, close the file; `async with` does it."""
         await self.core.stop()
-        self._ended = True
-        self._refuse_posted()
+        self._posting.end()
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on the runtime's loop from plain code, and wait for it."""
@@ -141,7 +131,8 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout)
 
     def _end_thread(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = self._thread_id = None
+        self._loop = None
+        self._posting.close()
         loop.call_soon_threadsafe(loop.stop)
         assert self._thread is not None
         self._thread.join()
@@ -199,6 +190,31 @@ class Runtime:
         self._do(create, (), created)
         return SessionHandle(self, None if request_key else session_id, created)
 
+    def fork(
+        self,
+        session_id: str,
+        at_seq: int | None = None,
+        channel: str | None = None,
+        request_key: str | None = None,
+    ) -> LoopFuture[Created]:
+        """For `SessionHandle.fork`: the answer of a fork that is under way."""
+        created: LoopFuture[Created] = LoopFuture()
+        now = self.clock.now()
+
+        def fork() -> None:
+            self.core.forks.start(
+                session_id,
+                at_seq,
+                by=SERVICE,
+                now=now,
+                reply_to=created,
+                channel=channel,
+                request_key=request_key,
+            )
+
+        self._do(fork, (), created)
+        return created
+
     def session(self, session_id: str) -> SessionHandle:
         """The session of this id, whether or not it is in memory, whether or not it exists."""
         return SessionHandle(self, session_id)
@@ -221,14 +237,18 @@ class Runtime:
         if "user_id" not in user:
             raise InvalidRequest("user.user_id is missing", details={"key": "user.user_id"})
         check_text(channel, "channel")
-        message = self._message(text, message_id, data, attachments, context, author, author_id)
+        sent = self._expected.sent(author)
+        now, listener = self.clock.now(), self._expected.listener
+        message = whole_message(
+            now, text, message_id, data, attachments, context, author, author_id, listener
+        )
+        message.reply_to = sent
         reception = self.core.reception
-        sent = message.reply_to = self._sent(author)
 
         def deliver() -> None:
-            session_id = reception.new_id(message.now)
+            session_id = reception.new_id(now)
             creation = reception.creation(
-                session_id, message.by, message.now, None, attach=False, user=user, channel=channel
+                session_id, message.by, now, None, attach=False, user=user, channel=channel
             )
             reception.send_to_user(session_id, creation, message)
 
@@ -248,7 +268,8 @@ class Runtime:
         author_id: str | None = None,
     ) -> SentMessage:
         """A message to one session."""
-        sent = self._sent(author)
+        sent = self._expected.sent(author)
+        now = self.clock.now()
         if (
             is_plain_text(text)
             and (message_id is None or is_plain_text(message_id))
@@ -258,9 +279,12 @@ class Runtime:
             and author_id is None
             and not self._has_agent
         ):
-            self._do(self._take_text, (sent, session_id, author, message_id, text, self.clock.now()), sent)
+            self._do(self._take_text, (sent, session_id, author, message_id, text, now), sent)
         else:
-            message = self._message(text, message_id, data, attachments, context, author, author_id)
+            listener = self._expected.listener
+            message = whole_message(
+                now, text, message_id, data, attachments, context, author, author_id, listener
+            )
             message.reply_to = sent
             self._do(self._deliver, (session_id, message), sent)
         return sent
@@ -286,30 +310,8 @@ class Runtime:
         reaches who is missing and nobody twice. `progress` is called now and then, on the runtime's loop,
         with the outcome so far.
         """
-        if text is None and data is None and attachments is None:
-            raise InvalidRequest("a broadcast needs a text, data or attachments", details={"key": "text"})
-        check_text(text, "text")
-        check_json(data, "data")
-        check_list(attachments, "attachments")
-        check_map(context, "context")
-        check_text(channel, "channel")
-        check_text(broadcast_id, "broadcast_id")
-        check_text(author_id, "author_id")
-        if author not in ROLES or author == "user":
-            raise InvalidRequest(
-                f"author must be one of ai, human, system, got {author!r}", details={"key": "author"}
-            )
-        broadcast = Broadcast(
-            broadcast_id=broadcast_id or uuid4().hex,
-            users=list(users),
-            by=Caller(ROLES[author], author_id),
-            author=author,
-            channel=channel,
-            text=text,
-            attachments=attachments,
-            data=data,
-            context=context,
-            reopen=reopen,
+        broadcast = whole_broadcast(
+            users, text, data, attachments, context, channel, broadcast_id, reopen, author, author_id
         )
         future: LoopFuture[BroadcastOutcome] = LoopFuture()
         self._do(lambda: self.core.broadcasts.start(broadcast, future, progress), (), future)
@@ -375,55 +377,6 @@ class Runtime:
         self._do(self._deliver, (session_id, request), future)
         return future
 
-    def _message(
-        self,
-        text: str | None,
-        message_id: str | None,
-        data: Any,
-        attachments: list[Any] | None,
-        context: dict[str, Any] | None,
-        author: str,
-        author_id: str | None,
-    ) -> SendMessage:
-        if text is None and data is None and attachments is None:
-            raise InvalidRequest("a message needs a text, data or attachments", details={"key": "text"})
-        check_text(text, "text")
-        check_text(message_id, "message_id")
-        check_text(author_id, "author_id")
-        check_json(data, "data")
-        check_list(attachments, "attachments")
-        check_map(context, "context")
-        return SendMessage(
-            by=USER if author == "user" else Caller(ROLES[author], author_id),
-            now=self.clock.now(),
-            origin=self._listener if self._has_agent else None,
-            attach=self._has_agent,
-            message_id=message_id,
-            author=author,
-            author_id=author_id,
-            text=text,
-            attachments=attachments,
-            data=data,
-            context=context,
-        )
-
-    def _sent(self, author: str) -> SentMessage:
-        """The future of a message by that author, who must be one."""
-        if author not in ROLES:
-            authors = ", ".join(ROLES)
-            raise InvalidRequest(
-                f"author must be one of {authors}, got {author!r}", details={"key": "author"}
-            )
-        if not self._has_agent:
-            return SentMessage("this runtime has no agent")
-        if author != "user":
-            return SentMessage("only a user's message is answered")
-        sent = SentMessage(None)
-        answer = sent.answer
-        answer.producer = self.core.dispatcher
-        sent.add_done_callback(lambda accepted: self._expect_answer(accepted, answer))
-        return sent
-
     def _deliver(self, session_id: str, request: Request) -> None:
         self.core.registry.deliver(session_id, request)
 
@@ -434,7 +387,7 @@ class Runtime:
         registry = self.core.registry
         actor = registry.live.get(session_id)
         if actor is None or registry.shared.handlers[SendMessage] is not on_send:
-            registry.deliver(session_id, _text_message(sent, author, message_id, text, now))
+            registry.deliver(session_id, text_message(now, text, message_id, author, sent))
             return
         session = actor.session
         seq = session.seq
@@ -442,7 +395,7 @@ class Runtime:
         try:
             taken = take_text(actor, author, known_id, text, now, None, message_id is None)
         except Exception as error:  # noqa: BLE001  # as for any request: the registry starts it anew
-            message = _text_message(sent, author, message_id, text, now)
+            message = text_message(now, text, message_id, author, sent)
             registry.shared.crashed(actor, message, error, seq)
             return
         if taken:
@@ -450,123 +403,7 @@ class Runtime:
             assert batch is not None
             batch.owed.append((sent, Accepted(session_id, known_id, taken, False, False, False)))
         else:
-            registry.deliver(session_id, _text_message(sent, author, message_id, text, now))
-
-    def _expect_answer(self, accepted: Any, answer: LoopFuture[Message]) -> None:
-        try:
-            stored: Accepted = accepted.get(timeout=0)
-        except Exception as error:  # noqa: BLE001  # whoever waits for the answer hears why there is none
-            answer.set_exception((type(error), error, None))
-            return
-        if stored.duplicate:
-            known = InvalidRequest("this message was here before: its answer, if any, is in the history")
-            answer.set_exception((InvalidRequest, known, None))
-        else:
-            self._answers[stored.session_id, stored.message_id] = answer
-
-    def _on_silence(self, session_id: str, message_id: str, error: Exception) -> None:
-        answer = self._answers.pop((session_id, message_id), None)
-        if answer is not None:
-            answer.set_exception((type(error), error, None))
-
-    def _on_answer(self, event: Event) -> None:
-        if event["type"] == "message:received" and "in_reply_to" in event and "cut" not in event:
-            answer = self._answers.pop((event["session_id"], event["in_reply_to"]), None)
-            if answer is not None:
-                answer.set(
-                    Message(
-                        event["message_id"],
-                        event["author"],
-                        event["text"],
-                        event["data"],
-                        event["seq"],
-                        event["at"],
-                    )
-                )
-        elif event["type"] == "message:failed":
-            answer = self._answers.pop((event["session_id"], event["message_id"]), None)
-            if answer is not None:
-                error = InternalError(event["message"], session_id=event["session_id"])
-                answer.set_exception((InternalError, error, None))
-
-    def _do(
-        self, step: Callable[..., object], arguments: tuple[Any, ...], future: LoopFuture[Any] | None = None
-    ) -> None:
-        """Take a step on the loop thread; a refusal goes to the future.
-
-        From another thread it is posted: the loop is called once for all that is posted in a burst.
-        """
-        loop = self._loop
-        if loop is None:
-            msg = "enter the runtime first: `with Runtime(...) as runtime`"
-            raise RuntimeError(msg)
-        if future is not None:
-            future.producer = self.core.dispatcher
-        if get_ident() == self._thread_id:
-            self._take(step, arguments, future)
-            return
-        self._posted.append((step, arguments, future))
-        if not self._called:
-            self._called = True
-            try:
-                loop.call_soon_threadsafe(self._take_posted)
-            except RuntimeError:  # the loop has been closed by its owner
-                self._ended = True
-        # Looked at after the append, while stop() takes what is there after setting it: one of the two sees
-        # the other.
-        if self._ended:
-            self._refuse_posted()
-
-    def _take_posted(self) -> None:
-        self._called = False  # before the look, so that who posts behind it calls again
-        posted = self._posted
-        for _ in range(len(posted)):
-            step, arguments, future = posted.popleft()
-            try:
-                self._take(step, arguments, future)
-            except Exception:
-                logger.exception("a step from another thread failed")
-
-    def _refuse_posted(self) -> None:
-        """Nobody will take what is posted; from any thread."""
-        while True:
-            try:
-                _, _, future = self._posted.popleft()
-            except IndexError:
-                return
-            if future is not None:
-                future.set_exception((Draining, Draining("this runtime has stopped"), None))
-
-    def _take(
-        self, step: Callable[..., object], arguments: tuple[Any, ...], future: LoopFuture[Any] | None
-    ) -> None:
-        try:
-            if future is not None and self.core.draining:
-                raise Draining("this runtime is going down")
-            step(*arguments)
-        except Exception as error:  # whatever it is, whoever waits must hear it
-            if future is None:
-                raise
-            future.set_exception((type(error), error, None))
-
-
-def _text_message(
-    sent: SentMessage, author: str, message_id: str | None, text: str, now: float
-) -> SendMessage:
-    return SendMessage(
-        by=USER if author == "user" else Caller(ROLES[author]),
-        now=now,
-        origin=None,
-        attach=False,
-        message_id=message_id,
-        author=author,
-        author_id=None,
-        text=text,
-        attachments=None,
-        data=None,
-        context=None,
-        reply_to=sent,
-    )
+            registry.deliver(session_id, text_message(now, text, message_id, author, sent))
 
 
 class _Viewed:

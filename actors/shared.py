@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sojourn.storage import Gone
+
 from .audience import Audience
 from .clock import Clock
 from .config import RuntimeConfig
 from .context import SensitiveKeys, merged_within
+from .redaction import Redaction
 from .scopes import Scopes
 from .state import ACTIVITY
 from .timers import TimingWheel
@@ -15,6 +18,7 @@ from .timers import TimingWheel
 if TYPE_CHECKING:
     from .commits import GroupCommit
     from .desk import Desk
+    from .erasing import Erasing
     from .reads import Reads
     from .session import Elsewhere, SessionActor
     from .turns import TurnRunner
@@ -37,7 +41,7 @@ class Shared:
     """An actor stopped otherwise than by its registry: the session goes on without it."""
     rested: Callable[["SessionActor"], None]
     """A wake-up is done: file the actor again, or passivate it."""
-    erase: Callable[["SessionActor", Any, float], None]
+    erase: Callable[["SessionActor", Any, Gone], None]
     """Remove a session for good."""
     address_again: Callable[["SessionActor", Any], "Elsewhere"]
     """A message addressed to a user came to a session that cannot take it (any more): route it anew."""
@@ -47,9 +51,13 @@ class Shared:
     """The humans, and what waits for them."""
     agent: "TurnRunner | None" = None
     """Answers users while the AI handles the session."""
+    erasing: "Erasing | None" = None
+    """Erases people, and finishes what was erased; there once the house stands."""
     audience: Audience = field(default_factory=Audience)
     wheel: TimingWheel = field(default_factory=TimingWheel)
     sensitive: SensitiveKeys = field(init=False)
+    redaction: Redaction | None = field(init=False)
+    """What is not to be kept; None: everything is kept as it comes."""
     scopes: Scopes = field(init=False)
     """Contexts of users and of the operator."""
     activity: frozenset[str] = field(init=False)
@@ -60,6 +68,7 @@ class Shared:
     def __post_init__(self) -> None:
         config = self.config
         self.sensitive = SensitiveKeys(config.sensitive_keys)
+        self.redaction = Redaction(config.redact) if config.redact else None
         self.scopes = Scopes(
             config.app,
             self.commits,
@@ -87,6 +96,10 @@ class Shared:
             max_keys=config.max_context_keys,
             max_bytes=config.max_context_bytes,
         )
+
+    def flags_of(self, kind: str) -> int:
+        """The flags of an event of that kind: does it count as the user's activity?"""
+        return ACTIVITY if kind in self.activity else 0
 
     def is_present(self, identity: str | None) -> bool:
         """Is this human connected?"""

@@ -21,6 +21,8 @@ REOPENED: Final = 2
 """Flag of a message: it reopened the session."""
 ACTIVITY: Final = 4
 """Flag of any event: it counted as the user's activity when it happened."""
+COPIED: Final = 8
+"""Flag of any event: it happened in another session, which this one was forked from."""
 
 SERVER_MADE: Final = "~"
 """How a message_id made by the server begins: it names its own seq, so it needs no place in `answers`."""

@@ -46,6 +46,12 @@ class DeadLetters:
         self.counts[reason] = self.counts.get(reason, 0) + 1
         self._newest.append(DeadLetter(at, session_id, reason, type(message).__name__))
 
+    def forget(self, session_id: str) -> None:
+        """List none of a session that was erased; they stay counted."""
+        kept = [letter for letter in self._newest if letter.session_id != session_id]
+        if len(kept) < len(self._newest):
+            self._newest = deque(kept, maxlen=KEPT_DEAD_LETTERS)
+
     def newest(self) -> list[DeadLetter]:
         """The last thousand, oldest first."""
         return list(self._newest)

@@ -96,6 +96,16 @@ class TimingWheel:
             taken.append(entry)
         return taken
 
+    def overdue(self, now: float) -> int:
+        """How many entries are due at `now` and not taken out yet."""
+        late = sum(wake_at <= now and entry.wake_at == wake_at for wake_at, _, entry in self._open)
+        newest = int(now * self._per_second)
+        if self._numbers and self._numbers[0] <= newest:
+            for number in self._numbers:
+                if number <= newest:
+                    late += sum(entry.wake_at <= now for entry in self._buckets[number])
+        return late
+
     def _open_earliest(self) -> None:
         number = heapq.heappop(self._numbers)
         self._open_number = number

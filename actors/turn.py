@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from .errors import InvalidRequest
+from .redaction import RedactedStream
 from .values import check_json, check_list, check_text
 
 Json = Any
@@ -70,6 +71,8 @@ class Saying:
     """What was written so far."""
     message_id: str | None = None
     """Set as soon as a piece of it was shown."""
+    shown: RedactedStream | None = None
+    """What is shown of the pieces, where not everything may be."""
 
     @property
     def whole(self) -> str | None:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sojourn.storage import EVENT_TYPES
 
+from .answers import History
 from .errors import SessionError
 from .lifecycle import Handling, On, Status, refusal
-from .messages import Caller, CloseSession, HandOver, History, Mail, ReadEvents
+from .mail import Caller, Mail
+from .messages import CloseSession, HandOver, ReadEvents
 from .packing import pack
 from .reading import read_events
 from .reminders import cancel_reminder, check_room, set_reminder
-from .requests import new_message_id
 from .scopes import merged_view
 from .scoping import checked_patch, scope_of
+from .sending import new_message_id
 from .session import SessionActor, Waiting
 from .state import ACTIVITY
 from .turn import Decisions, Saying
@@ -167,6 +169,9 @@ def _fail(actor: SessionActor, run: "Run", error: SessionError, at: float) -> No
 
 
 def _note_failure(actor: SessionActor, run: "Run", code: str, text: str, at: float) -> None:
+    redaction = actor.shared.redaction
+    if redaction is not None:
+        text = redaction.text(text)
     payload = {"message_id": run.message_id or None, "code": code, "message": text}
     actor.record("message:failed", payload, at)
 
@@ -191,6 +196,10 @@ def say(actor: SessionActor, run: "Run", saying: Saying, at: float, *, cut: bool
         "attachments": saying.attachments,
         "data": saying.data,
     }
+    redaction = actor.shared.redaction
+    if redaction is not None:
+        for key in ("text", "attachments", "data"):
+            payload[key] = redaction.value(payload[key])
     if run.message_id:
         payload["in_reply_to"] = run.message_id
     if cut:

@@ -36,6 +36,11 @@ class TurnPlaces:
         self._stopped = False
 
     @property
+    def waiting(self) -> int:
+        """Sessions that wait for a place."""
+        return len(self._ready)
+
+    @property
     def taken(self) -> int:
         """Handlers that have not ended, those of cut turns among them."""
         return len(self._tasks)

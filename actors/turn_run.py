@@ -191,6 +191,18 @@ class Run(Stage):
         if saying.pieces is not None:
             index = len(saying.pieces)
             saying.pieces.append(piece)
+        redaction = self.runner.registry.shared.redaction
+        if redaction is not None:
+            if saying.pieces is None:
+                piece = redaction.text(piece)
+            else:
+                shown = saying.shown
+                if shown is None:
+                    shown = saying.shown = redaction.stream()
+                index = shown.shown
+                piece = shown.feed(piece)
+                if not piece:
+                    return  # it may be the beginning of what is not to be seen
         self._push("message:delta", {"message_id": saying.message_id, "index": index, "text": piece})
 
     def _push(self, event: str, payload: dict[str, Any]) -> None:

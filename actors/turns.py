@@ -16,12 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from .agent import Agent, events_of, is_plain, name_of, said_by
+from .answers import History
 from .commits import Then
 from .errors import InternalError, InvalidRequest, Overloaded, SessionError, StorageFailed
 from .guard import LoopGuard
 from .later import Later
 from .lifecycle import Handling, Status
-from .messages import History, Mail, SendMessage
+from .mail import Mail
+from .messages import SendMessage
 from .turn import Said, Turn, patch_between, said_before
 from .turn_ends import AI, PAGE_BYTES, BeginTurn, FinishTurn, begin_turn, end_turn, keep_shown
 from .turn_outcome import TurnOutcome, was_cut
@@ -73,6 +75,11 @@ class TurnRunner:
     def running(self) -> int:
         """Handlers that have not ended, those of cut turns among them."""
         return self._places.taken
+
+    @property
+    def waiting(self) -> int:
+        """Sessions whose turn waits for a place."""
+        return self._places.waiting
 
     def stop(self) -> None:
         """Give up what runs; nothing of it is stored, and its mark stays for the next start."""

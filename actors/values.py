@@ -103,6 +103,12 @@ def check_page(after_seq: Any, limit: Any) -> None:
         raise _wrong("limit", "a whole number above 0", repr(limit))
 
 
+def check_place(seq: Any, path: str) -> None:
+    """Raise `InvalidRequest` unless it is None or the place of an event in a history, 1 or more."""
+    if seq is not None and (type(seq) is not int or seq < 1):
+        raise _wrong(path, "a whole number above 0", repr(seq))
+
+
 def _check_kind(value: Any, path: str, kind: Any, expected: str) -> None:
     if value is None:
         return

@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -40,17 +41,25 @@ def play(
     *,
     server_cores: Sequence[int] | None,
     load_cores: Sequence[int] | None,
+    beside: Callable[[ServerProcess], AbstractContextManager[object]] | None = None,
 ) -> Round:
-    """Start the server, send the load, stop the server. HarnessError: a message was refused or lost."""
+    """Start the server, send the load, stop the server; `beside` goes on around the load, on its cores.
+
+    HarnessError: a message was refused or lost.
+    """
     clocks: list[tuple[float, float, dict[str, float]]] = []
     with ServerProcess(command, cores=server_cores) as server:
 
         def read_clocks(_opens: bool) -> None:
             clocks.append((time.perf_counter(), busy_seconds(), server.cpu_by_thread()))
 
-        with pinned(load_cores):
+        with pinned(load_cores), nullcontext() if beside is None else beside(server):
             try:
-                result = loadgen.run(load, server.address, on_window=read_clocks)
+                result = loadgen.run(
+                    load,
+                    server.http_address if load.websocket else server.address,
+                    on_window=read_clocks,
+                )
             except loadgen.LoadgenError as error:
                 raise HarnessError(f"{command.name}: {error}\n{server.complaints()}") from error
         resident = server.resident_bytes()

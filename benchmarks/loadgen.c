@@ -4,7 +4,8 @@
  * Open loop:   message k is due at start + k / rate, whatever the server does. Its latency counts from that intended
  *              instant, so a server that stalls is charged for everything that had to wait behind the stall.
  *
- * The frames are those of docs/protocol.md: 4 bytes of length, big-endian, then one msgpack map. Of an answer only
+ * The frames are those of docs/protocol.md: 4 bytes of length, big-endian, then one msgpack map, or with --websocket
+ * one masked binary WebSocket message for each. Of an answer only
  * `type`, `reply_to` and, where it matters, `session_id` or `code` are read. The slot that a request occupies is part
  * of its `id` together with a generation, so answers may come in any order and a second answer is noticed.
  *
@@ -36,6 +37,7 @@
 enum {
     READ_BYTES = 256 << 10,
     MAX_FRAME_BYTES = 1 << 20, /* the server's own bound, max_reply_bytes */
+    MAX_HEAD_BYTES = 14,       /* before a frame, of either transport */
     MAX_SLOTS = 1 << 16,       /* the low half of an id */
     MAX_CODES = 16,
     CREATE_WINDOW = 64, /* session:create frames unanswered per connection while setting up */
@@ -47,7 +49,7 @@ struct options {
     const char *host;
     int port, connections, sessions, outstanding, session_id_bytes, text_bytes;
     double seconds, warmup, measure_at, rate, setup_seconds, drain_seconds;
-    bool open_loop, echo, create_only, no_attach;
+    bool open_loop, echo, create_only, no_attach, websocket;
     const char *ids;
 };
 
@@ -279,8 +281,32 @@ static uint8_t *out_room(struct connection *c, size_t bytes) {
     return c->out + c->out_to;
 }
 
+/* A client's WebSocket frames are masked, by RFC 6455, with a mask of their own each. */
+static uint8_t *finish_message(uint8_t *from, uint8_t *to) {
+    size_t bytes = to - from - 8;
+    uint8_t *body = from + 8;
+    uint32_t mask = message_seed ^ message_seed >> 32;
+    if (bytes < 126) {
+        memmove(from + 6, body, bytes);
+        body = from + 6;
+        from[1] = 0x80 | bytes;
+    } else {
+        from[1] = 0x80 | 126, from[2] = bytes >> 8, from[3] = bytes;
+    }
+    from[0] = 0x82;
+    memcpy(body - 4, &mask, 4);
+    size_t i = 0;
+    for (uint32_t four; i + 4 <= bytes; i += 4) memcpy(&four, body + i, 4), four ^= mask, memcpy(body + i, &four, 4);
+    for (; i < bytes; i++) body[i] ^= ((uint8_t *)&mask)[i & 3];
+    return body + bytes;
+}
+
+/* The body begins behind these bytes of `from`. */
+static size_t head_room(void) { return opt.websocket ? 8 : 4; }
+
 static void finish_frame(struct connection *c, uint8_t *from, uint8_t *to) {
-    put_u32(from, to - from - 4);
+    if (opt.websocket) to = finish_message(from, to);
+    else put_u32(from, to - from - 4);
     c->out_to += to - from;
     if (!c->dirty) {
         c->dirty = true;
@@ -297,7 +323,7 @@ static uint32_t take_slot(struct connection *c, int64_t begun) {
 }
 
 static void send_create(struct connection *c, int64_t now) {
-    uint8_t *from = out_room(c, 64), *at = from + 4;
+    uint8_t *from = out_room(c, 64), *at = from + head_room();
     if (opt.no_attach) at = PUT(at, "\x84\xa6" "attach\xc2");
     else at = PUT(at, "\x83");
     at = PUT(at, "\xa4type\xaesession:create\xa7" "channel\xa3tcp\xa2id\xce");
@@ -318,7 +344,7 @@ static uint8_t *put_message_id(uint8_t *at) {
 }
 
 static void send_message(struct connection *c, int64_t begun) {
-    uint8_t *from = out_room(c, 160 + opt.text_bytes), *at = from + 4;
+    uint8_t *from = out_room(c, 160 + opt.text_bytes), *at = from + head_room();
     uint32_t session = c->next_session;
     if (++c->next_session == (uint32_t)opt.sessions) c->next_session = 0;
     at = PUT(at, "\x85\xa4type\xacmessage:send\xa2id\xce");
@@ -330,7 +356,7 @@ static void send_message(struct connection *c, int64_t begun) {
     at = PUT(at, "\xa4text");
     at += put_string_head(at, opt.text_bytes);
     at = put(at, text, opt.text_bytes);
-    frame_bytes = at - from;
+    frame_bytes = at - from - head_room() + 4;
     sent++;
     c->sent++;
     finish_frame(c, from, at);
@@ -444,8 +470,41 @@ static void on_answer(struct connection *c, const uint8_t *body, size_t bytes, i
     else if (phase != DRAIN) send_message(c, now);
 }
 
+/* How long the head of the frame at `at` is, and the frame behind it; 0: the head is not all there. */
+static size_t read_head(const uint8_t *at, size_t there, uint64_t *bytes) {
+    if (there < (opt.websocket ? 2 : 4)) return 0;
+    if (!opt.websocket) {
+        *bytes = (uint32_t)at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
+        return 4;
+    }
+    size_t long_bytes = at[1] < 126 ? 0 : at[1] == 126 ? 2 : 8;
+    if (at[1] > 127) die("the peer masked a frame, which only clients do");
+    if (there < 2 + long_bytes) return 0;
+    *bytes = long_bytes ? 0 : at[1];
+    for (size_t i = 0; i < long_bytes; i++) *bytes = *bytes << 8 | at[2 + i];
+    return 2 + long_bytes;
+}
+
+/* Asks for the upgrade and waits for the answer: the rest of the connection is frames. */
+static void shake_hands(int fd) {
+    char request[512], answer[2048];
+    int count = snprintf(request, sizeof request,
+                         "GET /v1/ws HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                         "Sec-WebSocket-Protocol: sojourn.v1.msgpack\r\n\r\n", opt.host, opt.port);
+    if (send(fd, request, count, MSG_NOSIGNAL) != count) die("the upgrade could not be asked for: %s", strerror(errno));
+    for (size_t had = 0; had + 1 < sizeof answer; had++) {
+        if (recv(fd, answer + had, 1, 0) != 1) die("the server closed a connection instead of upgrading it");
+        answer[had + 1] = 0;
+        if (had < 3 || strcmp(answer + had - 3, "\r\n\r\n")) continue;
+        if (strncmp(answer, "HTTP/1.1 101 ", 13)) die("the upgrade was refused: %.60s", answer);
+        return;
+    }
+    die("the answer to the upgrade is too long");
+}
+
 static void on_readable(struct connection *c) {
-    static uint8_t buffer[MAX_FRAME_BYTES + 4 + READ_BYTES];
+    static uint8_t buffer[MAX_FRAME_BYTES + MAX_HEAD_BYTES + READ_BYTES];
     memcpy(buffer, c->in, c->in_bytes);
     ssize_t count = recv(c->fd, buffer + c->in_bytes, READ_BYTES, 0);
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -455,14 +514,15 @@ static void on_readable(struct connection *c) {
     }
     int64_t now = monotonic();
     size_t at = 0, to = c->in_bytes + count;
-    while (to - at >= 4) {
-        uint32_t bytes;
-        memcpy(&bytes, buffer + at, 4);
-        bytes = ntohl(bytes);
-        if (bytes == 0 || bytes > MAX_FRAME_BYTES) die("the peer announced a frame of %u bytes", bytes);
-        if (to - at - 4 < bytes) break;
-        on_answer(c, buffer + at + 4, bytes, now);
-        at += 4 + bytes;
+    uint64_t bytes;
+    for (size_t head_bytes; (head_bytes = read_head(buffer + at, to - at, &bytes)); at += head_bytes + bytes) {
+        if (bytes == 0 || bytes > MAX_FRAME_BYTES) die("the peer announced a frame of %llu bytes", (unsigned long long)bytes);
+        if (to - at - head_bytes < bytes) break;
+        if (opt.websocket && buffer[at] != 0x82) {
+            end_connection(c); /* a close frame: its `goodbye` came before */
+            return;
+        }
+        on_answer(c, buffer + at + head_bytes, bytes, now);
     }
     c->in_bytes = to - at;
     if (c->in_bytes > c->in_room) c->in = room(c->in, c->in_room = c->in_bytes);
@@ -487,6 +547,7 @@ static void open_connections(void) {
         if (connect(c->fd, address->ai_addr, address->ai_addrlen))
             die("connection %d to %s:%d: %s", i, opt.host, opt.port, strerror(errno));
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (opt.websocket) shake_hands(c->fd);
         fcntl(c->fd, F_SETFL, O_NONBLOCK);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
         if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event)) die("epoll_ctl: %s", strerror(errno));
@@ -682,14 +743,15 @@ static double number(const char *name, const char *value, double low, double hig
 
 static void read_options(int argc, char **argv) {
     enum { HOST, PORT, CONNECTIONS, SESSIONS, OUTSTANDING, SECONDS, WARMUP_, MEASURE_AT, MODE, RATE, ECHO_,
-           SESSION_ID_BYTES, TEXT_BYTES, SETUP_SECONDS, DRAIN_SECONDS, CREATE_ONLY, NO_ATTACH, IDS };
+           SESSION_ID_BYTES, TEXT_BYTES, SETUP_SECONDS, DRAIN_SECONDS, CREATE_ONLY, NO_ATTACH, IDS, WEBSOCKET };
     static const struct option names[] = {
         {"host", 1, 0, HOST}, {"port", 1, 0, PORT}, {"connections", 1, 0, CONNECTIONS}, {"sessions", 1, 0, SESSIONS},
         {"outstanding", 1, 0, OUTSTANDING}, {"seconds", 1, 0, SECONDS}, {"warmup", 1, 0, WARMUP_},
         {"measure-at", 1, 0, MEASURE_AT}, {"mode", 1, 0, MODE}, {"rate", 1, 0, RATE}, {"echo", 0, 0, ECHO_},
         {"session-id-bytes", 1, 0, SESSION_ID_BYTES}, {"text-bytes", 1, 0, TEXT_BYTES},
         {"setup-seconds", 1, 0, SETUP_SECONDS}, {"drain-seconds", 1, 0, DRAIN_SECONDS},
-        {"create-only", 0, 0, CREATE_ONLY}, {"no-attach", 0, 0, NO_ATTACH}, {"ids", 1, 0, IDS}, {0}};
+        {"create-only", 0, 0, CREATE_ONLY}, {"no-attach", 0, 0, NO_ATTACH}, {"ids", 1, 0, IDS},
+        {"websocket", 0, 0, WEBSOCKET}, {0}};
     int which, long_index = 0;
     while ((which = getopt_long(argc, argv, "", names, &long_index)) != -1) {
         if (which == '?') exit(2);
@@ -708,6 +770,7 @@ static void read_options(int argc, char **argv) {
         case CREATE_ONLY: opt.create_only = true; break;
         case NO_ATTACH: opt.no_attach = true; break;
         case IDS: opt.ids = optarg; break;
+        case WEBSOCKET: opt.websocket = true; break;
         case SESSION_ID_BYTES: opt.session_id_bytes = number(name, optarg, 12, 62); break;
         case TEXT_BYTES: opt.text_bytes = number(name, optarg, 1, sizeof text - 1024); break;
         case SETUP_SECONDS: opt.setup_seconds = number(name, optarg, 0.001, 1e6); break;

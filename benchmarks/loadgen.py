@@ -61,6 +61,8 @@ class Load:
     "Made sessions are attached to the connection that made them."
     ids: Path | None = None
     "File with one session id a line, to write to instead of new sessions: each connection takes the next."
+    websocket: bool = False
+    "Over WebSocket, binary messages, instead of TCP; the compiled load generator alone can do it."
     drain_seconds: float = 10.0
     "How long to wait, after the window, for answers that are still due."
 
@@ -83,7 +85,12 @@ class Load:
             "ids": self.ids and self.ids.absolute(),
         }
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        flags = {"--echo": self.echo, "--create-only": self.create_only, "--no-attach": not self.attach}
+        flags = {
+            "--echo": self.echo,
+            "--create-only": self.create_only,
+            "--no-attach": not self.attach,
+            "--websocket": self.websocket,
+        }
         return [*given, *(flag for flag, wanted in flags.items() if wanted)]
 
 

@@ -30,6 +30,8 @@ QUESTIONS: Final[Mapping[str, str]] = {
     "restart": "Restart and a wave of expiries",
     "turns": "Ten thousand turns at once",
     "broadcast": "A broadcast beside the others",
+    "looking": "What it costs to be looked at",
+    "websocket": "WebSocket beside TCP",
     "before": "What it costs those who do not use it",
 }
 """Title by question, in the order of a report; whatever else lies in the folder follows them."""

@@ -68,6 +68,7 @@ class ServerProcess:
         self, command: Command, *, cores: Sequence[int] | None = None, ready_timeout: float = 60.0
     ) -> None:
         self.command = command
+        self._http: str | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
         begun = time.perf_counter()
         with pinned(cores):
@@ -91,12 +92,19 @@ class ServerProcess:
             readable, _, _ = select.select([self._process.stdout], [], [], left)
             line = self._process.stdout.readline() if readable else ""
             if line.startswith(READY):
-                tcp = next(word for word in line.split() if word.startswith("tcp="))
-                host, port = tcp.removeprefix("tcp=").rsplit(":", 1)
-                return host, int(port)
+                addresses = dict(word.split("=", 1) for word in line.split() if "=" in word)
+                self._http = addresses.get("http")
+                return _address(addresses["tcp"])
             if not line:
                 why = "ended" if readable else f"was not ready within {timeout:g} s"
                 raise HarnessError(f"{self.command.name} {why}: {self.complaints() or 'it said nothing'}")
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Of its HTTP port; HarnessError: it has none."""
+        if self._http is None:
+            raise HarnessError(f"{self.command.name} listens on no HTTP port")
+        return _address(self._http)
 
     def complaints(self) -> str:
         """The end of what the process wrote to stderr."""
@@ -146,6 +154,11 @@ class ServerProcess:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, port = text.rsplit(":", 1)
+    return host, int(port)
 
 
 def resident_bytes(pid: int | str = "self") -> int:

@@ -3,9 +3,10 @@
     python docs/generate.py            write them
     python docs/generate.py --check    end with 1 when one of them is out of date
 
-A part stands between `<!-- generated: NAME -->` and `<!-- end generated -->`.
+A part stands between `<!-- generated: NAME -->` and `<!-- end generated -->`; `FILES` are made whole.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -16,7 +17,9 @@ from pydantic.fields import FieldInfo
 
 from sojourn.actors.config import CHANNEL_TIMEOUTS, RuntimeConfig
 from sojourn.actors.lifecycle import TABLE, TIMERS, Status
+from sojourn.gateway.asyncapi import document
 from sojourn.gateway.errors import ERROR_CODES
+from sojourn.gateway.metrics import METRICS
 from sojourn.gateway.settings import PREFIX, Allowed, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -96,9 +99,33 @@ def errors() -> str:
     )
 
 
+def metrics() -> str:
+    """Every number on the metrics page."""
+    return table(
+        ("metric", "is", "labels"),
+        (
+            (
+                f"`{metric.shown}`",
+                f"{metric.kind}: {metric.is_}",
+                ", ".join(map("`{}`".format, metric.labels)) or "–",
+            )
+            for metric in METRICS
+        ),
+    )
+
+
 PARTS: dict[str, Callable[[], str]] = {
-    part.__name__: part for part in (lifecycle, transitions, settings, channels, errors)
+    part.__name__: part for part in (lifecycle, transitions, settings, channels, errors, metrics)
 }
+
+
+def asyncapi() -> str:
+    """The wire as an AsyncAPI document."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+FILES: dict[str, Callable[[], str]] = {"docs/asyncapi.json": asyncapi}
+"""Files that are generated whole."""
 
 
 def default(field: FieldInfo, name: str) -> str:
@@ -147,6 +174,12 @@ def main() -> int:
             stale.append(page)
             if "--check" not in sys.argv:
                 page.write_text(new, "utf-8")
+    for name, make in FILES.items():
+        file, new = ROOT / name, make()
+        if not file.exists() or file.read_text("utf-8") != new:
+            stale.append(file)
+            if "--check" not in sys.argv:
+                file.write_text(new, "utf-8")
     for page in stale:
         print(f"{page.relative_to(ROOT)}: {'out of date: make docs' if '--check' in sys.argv else 'written'}")
     return 1 if stale and "--check" in sys.argv else 0

@@ -172,7 +172,7 @@ class Client:
     async def erase_user(self, user_id: str) -> Erased:
         """Erase all sessions of a person (services only)."""
         reply = await self.request("session:erase", user_id=user_id)
-        return Erased(reply["sessions"], reply["events"])
+        return Erased(reply["sessions"], reply["events"], reply.get("receipt"))
 
     async def ping(self) -> float:
         """Return the server's time (Unix time)."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
+from uuid import uuid4
 
 from .attachment import Frame
 from .client_values import Accepted, Assigned, Closed, Context, Erased, Event, HandedOver, Page, event_of
@@ -13,6 +14,10 @@ class Requester(Protocol):
 
     async def request(self, kind: str, /, **payload: Any) -> Frame:
         """Make one request and return its reply."""
+        ...
+
+    def session(self, session_id: str) -> "RemoteSession":
+        """Return the session with this id."""
         ...
 
     async def send_message(self, payload: dict[str, Any]) -> Accepted:
@@ -179,10 +184,23 @@ class RemoteSession:
         """Tell the others that one has read up to `read_seq`."""
         await self._request("message:read", read_seq=read_seq)
 
+    async def fork(
+        self, at_seq: int | None = None, *, channel: str | None = None, request_key: str | None = None
+    ) -> "RemoteSession":
+        """Make a new session with the state as of `at_seq` (None: as of now), and return it, not attached.
+
+        One and the same for one `request_key`; an expired session can be forked, too (agents and services).
+        """
+        key = request_key or uuid4().hex
+        reply = await self._request("session:fork", at_seq=at_seq, channel=channel, request_key=key)
+        fork = self._client.session(reply["session_id"])
+        fork.resume_token = reply.get("resume_token") or fork.resume_token
+        return fork
+
     async def erase(self) -> Erased:
         """Erase the session with its history (services only)."""
         reply = await self._request("session:erase")
-        return Erased(reply["sessions"], reply["events"])
+        return Erased(reply["sessions"], reply["events"], reply.get("receipt"))
 
     async def _request(self, kind: str, **payload: Any) -> Frame:
         return await self._client.request(kind, session_id=self.id, **payload)

@@ -112,6 +112,8 @@ class Erased(NamedTuple):
 
     sessions: int
     events: int
+    receipt: dict[str, Any] | None = None
+    """What the server keeps of the erasure; see "Privacy" in the documentation."""
 
 
 def event_of(frame: Frame) -> Event:

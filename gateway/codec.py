@@ -61,6 +61,16 @@ def encode(frame: Map) -> bytes:
 
 def decode_json(text: str | bytes, max_depth: int = MAX_DEPTH) -> Map:
     """Return the map in the JSON object `text`; the same rules and errors as `decode`."""
+    frame = read_json(text)
+    # JSON, unlike msgpack, can spell lone surrogates and numbers of any size, so every frame is walked
+    inspect(frame, max_depth)
+    return frame
+
+
+def read_json(text: str | bytes) -> Map:
+    """Return the map in the JSON object `text`, which is a frame, or part of one, that is still to be
+    inspected. Raises InvalidFrame.
+    """
     try:
         if isinstance(text, bytes):
             text = text.decode()
@@ -69,10 +79,7 @@ def decode_json(text: str | bytes, max_depth: int = MAX_DEPTH) -> Map:
         raise InvalidFrame(f"the frame is no JSON: {error}") from error
     if type(decoded) is not dict:
         raise InvalidFrame(f"the frame is no map but {kind_of(decoded)}")
-    frame = cast("Map", decoded)
-    # JSON, unlike msgpack, can spell lone surrogates and numbers of any size, so every frame is walked
-    inspect(frame, max_depth)
-    return frame
+    return cast("Map", decoded)
 
 
 def encode_json(frame: Map) -> str:

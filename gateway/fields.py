@@ -5,8 +5,8 @@ A `Kind` whose `plain` is a Python type needs no call: the request table compare
 integers. None (nil) never reaches a check: it counts as absent, except inside `timeouts` and in patches.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NoReturn, cast
 
@@ -24,11 +24,15 @@ _SHOWN_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of value, in words (`expected`); `plain` is the exact type when that is the whole rule."""
+    """One kind of value, in words (`expected`); `plain` is the exact type when that is the whole rule.
+
+    `schema` says the same as a JSON Schema, for documents: nobody checks a value by it.
+    """
 
     expected: str
     check: Check
     plain: type | None = None
+    schema: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
 
 
 def wrong(path: str, expected: str, value: object) -> NoReturn:
@@ -40,12 +44,12 @@ def _out_of_bounds(path: str, expected: str, value: float | str) -> NoReturn:
     raise InvalidPayload(path, expected, value[:_SHOWN_CHARACTERS] if isinstance(value, str) else value)
 
 
-def _exactly(kind: type, expected: str) -> Kind:
+def _exactly(kind: type, expected: str, schema: Mapping[str, Any]) -> Kind:
     def check(value: Any, path: str) -> None:
         if type(value) is not kind:
             wrong(path, expected, value)
 
-    return Kind(expected, check, kind)
+    return Kind(expected, check, kind, schema)
 
 
 def integer(low: int, high: int) -> Kind:
@@ -58,7 +62,7 @@ def integer(low: int, high: int) -> Kind:
         if not low <= value <= high:
             _out_of_bounds(path, expected, value)
 
-    return Kind(expected, check)
+    return Kind(expected, check, schema={"type": "integer", "minimum": low, "maximum": high})
 
 
 def seconds(*, zero: bool) -> Kind:
@@ -71,7 +75,8 @@ def seconds(*, zero: bool) -> Kind:
         if not isfinite(value) or value < 0 or (value == 0 and not zero):
             _out_of_bounds(path, expected, value)
 
-    return Kind(expected, check)
+    bound = {"minimum": 0} if zero else {"exclusiveMinimum": 0}
+    return Kind(expected, check, schema={"type": "number", **bound})
 
 
 def choice(*allowed: str) -> Kind:
@@ -84,7 +89,7 @@ def choice(*allowed: str) -> Kind:
         if value not in allowed:
             _out_of_bounds(path, expected, value)
 
-    return Kind(expected, check)
+    return Kind(expected, check, schema={"type": "string", "enum": list(allowed)})
 
 
 def constant(wanted: int) -> Kind:
@@ -97,7 +102,7 @@ def constant(wanted: int) -> Kind:
         if value != wanted:
             _out_of_bounds(path, expected, value)
 
-    return Kind(expected, check)
+    return Kind(expected, check, schema={"const": wanted})
 
 
 def list_of(kind: Kind, plural: str) -> Kind:
@@ -111,7 +116,7 @@ def list_of(kind: Kind, plural: str) -> Kind:
         else:
             wrong(path, expected, value)
 
-    return Kind(expected, check)
+    return Kind(expected, check, schema={"type": "array", "items": kind.schema})
 
 
 def _check_id(value: Any, path: str) -> None:
@@ -173,22 +178,63 @@ def _anything(value: Any, path: str) -> None:
 _GRACE = seconds(zero=True)
 _DURATION = seconds(zero=False)
 
-STRING = _exactly(str, "a string")
-BOOLEAN = _exactly(bool, "a boolean")
-MAP = _exactly(dict, "a map")
-NAME = Kind("a string that is not empty", _check_name)
-ID = Kind(f"an unsigned integer or a string of up to {MAX_ID_BYTES} bytes", _check_id)
+_MAP_SCHEMA = {"type": "object"}
+_NAME_SCHEMA = {"type": "string", "minLength": 1}
+_TEXT_SCHEMA = {"type": ["string", "null"]}
+_USER_SCHEMA = {
+    "type": "object",
+    "description": "Who talks; further keys are kept as they are.",
+    "properties": {
+        "user_id": {"type": ["string", "null"], "minLength": 1},
+        "display_name": _TEXT_SCHEMA,
+        "email": _TEXT_SCHEMA,
+        "phone": _TEXT_SCHEMA,
+        "language": _TEXT_SCHEMA,
+    },
+}
+
+STRING = _exactly(str, "a string", {"type": "string"})
+BOOLEAN = _exactly(bool, "a boolean", {"type": "boolean"})
+MAP = _exactly(dict, "a map", _MAP_SCHEMA)
+NAME = Kind("a string that is not empty", _check_name, schema=_NAME_SCHEMA)
+ID = Kind(
+    f"an unsigned integer or a string of up to {MAX_ID_BYTES} bytes",
+    _check_id,
+    schema={
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+            {"type": "string", "maxLength": MAX_ID_BYTES},
+        ]
+    },
+)
 JSON = Kind("any value", _anything)
 SEQ = integer(0, MAX_SEQ)
+PLACE = integer(1, MAX_SEQ)
 PAGE = integer(1, MAX_PAGE)
 RATING = integer(1, 5)
 SECONDS = _DURATION
+WAIT = _GRACE
 ROLE = choice("user", "agent", "service")
 AUTHOR = choice("user", "ai", "human", "system")
-USER = Kind("a map", _check_user)
-ADDRESSEE = Kind("a map with user_id", _check_addressee)
+USER = Kind("a map", _check_user, schema=_USER_SCHEMA)
+ADDRESSEE = Kind("a map with user_id", _check_addressee, schema={**_USER_SCHEMA, "required": ["user_id"]})
 STRINGS = list_of(STRING, "strings")
 MAPS = list_of(MAP, "maps")
 ADDRESSEES = list_of(ADDRESSEE, "maps with user_id")
-TIMEOUT_MAP = Kind("a map of timeouts", _check_timeouts)
-CLIENT = Kind("a string or a map", _check_client)
+TIMEOUT_MAP = Kind(
+    "a map of timeouts",
+    _check_timeouts,
+    schema={
+        "type": "object",
+        "description": "Seconds; null means never.",
+        "additionalProperties": False,
+        "properties": {
+            name: {
+                "type": ["number", "null"],
+                **({"minimum": 0} if name == "keep_alive" else {"exclusiveMinimum": 0}),
+            }
+            for name in TIMEOUTS
+        },
+    },
+)
+CLIENT = Kind("a string or a map", _check_client, schema={"type": ["string", "object"]})

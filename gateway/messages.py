@@ -250,6 +250,17 @@ _TABLE = (
         fields={**_SESSION, "add": Field(kinds.STRINGS), "remove": Field(kinds.STRINGS)},
     ),
     Request(
+        name="session:remind",
+        reply="session:reminder_set",
+        roles=STAFF,
+        fields={
+            **_SESSION,
+            "name": Field(kinds.NAME, required=True),
+            "after": Field(kinds.WAIT, required=True),
+            "data": Field(kinds.JSON),
+        },
+    ),
+    Request(
         name="session:list",
         reply="session:page",
         roles=STAFF,
@@ -321,6 +332,17 @@ _TABLE = (
         reply="webhook:resent",
         roles=frozenset({SERVICE}),
         fields={"dead_id": Field(kinds.SEQ)},
+    ),
+    Request(
+        name="session:fork",
+        reply="session:forked",
+        roles=STAFF,
+        fields={
+            **_SESSION,
+            "at_seq": Field(kinds.PLACE),
+            "channel": Field(kinds.STRING),
+            "request_key": Field(kinds.STRING),
+        },
     ),
     Request(name="session:why", reply="session:why", fields=_SESSION),
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from sojourn.actors import SessionError
-from sojourn.actors.messages import Caller
+from sojourn.actors.mail import Caller
 
 from .acknowledgements import Acknowledgements
 from .codec import encode

@@ -21,7 +21,12 @@ _REPEATABLE = frozenset(
      "session:close", "session:why", "message:compose", "message:read", "watch",
      "session:resolve"}
 )  # fmt: skip
-_KEYED = {"message:send": "message_id", "session:create": "request_key", "broadcast:send": "broadcast_id"}
+_KEYED = {
+    "message:send": "message_id",
+    "session:create": "request_key",
+    "session:fork": "request_key",
+    "broadcast:send": "broadcast_id",
+}
 _NOT_DONE = frozenset(code for code, row in ERROR_CODES.items() if row.retry == "yes") - {"internal_error"}
 _RETRY = _NOT_DONE | {"internal_error"}
 

@@ -7,9 +7,7 @@ speaks of, and it goes out under the request's id. Lists of events are joined fr
 from collections.abc import Callable
 from typing import Any, Final
 
-from sojourn.actors.broadcasts import BroadcastOutcome
-from sojourn.actors.desk import Waiting
-from sojourn.actors.messages import (
+from sojourn.actors.answers import (
     Accepted,
     Assigned,
     Closed,
@@ -21,13 +19,16 @@ from sojourn.actors.messages import (
     HandedOver,
     Rated,
     Released,
+    ReminderSet,
     Reopened,
     Resumed,
-    SendMessage,
     State,
     Tagged,
     Told,
 )
+from sojourn.actors.broadcasts import BroadcastOutcome
+from sojourn.actors.desk import Waiting
+from sojourn.actors.messages import SendMessage
 from sojourn.actors.packing import array_header, map_header, pack
 
 from .acknowledgements import accepted
@@ -129,11 +130,11 @@ class WireMessage(SendMessage):
         self._peer.fail(exc_info[1], self._id)
 
 
-def created(token: Callable[[str], str | None]) -> View:
+def created(token: Callable[[str], str | None], reply: str = "session:created") -> View:
     def view(answer: Created, head: Head) -> bytes:
         return pack(
             {
-                "type": "session:created",
+                "type": reply,
                 **head,
                 "session_id": answer.session_id,
                 "session": answer.session,
@@ -224,6 +225,10 @@ def tagged(answer: Tagged, head: Head) -> bytes:
     return pack({"type": "session:tagged", **head, **answer._asdict()})
 
 
+def reminder_set(answer: ReminderSet, head: Head) -> bytes:
+    return pack({"type": "session:reminder_set", **head, **answer._asdict()})
+
+
 def told(reply: str) -> View:
     """A reply that says no more than that it was done."""
 
@@ -246,7 +251,10 @@ def resent(answer: int, head: Head) -> bytes:
 
 
 def erased(answer: Erased, head: Head) -> bytes:
-    return pack({"type": "session:erased", **head, **answer._asdict()})
+    body: Head = {"sessions": answer.sessions, "events": answer.events}
+    if answer.receipt is not None:
+        body["receipt"] = answer.receipt
+    return pack({"type": "session:erased", **head, **body})
 
 
 PAGE_OVERHEAD: Final = 1024

@@ -6,17 +6,24 @@ import logging
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sojourn._version import __version__
 from sojourn.actors import Runtime
 from sojourn.actors.timers import NEVER
 
-from .http import HttpServer
+from .connection import Connection
 from .limits import Limits
+from .lookout import Lookout
+from .origins import Origins
 from .peer import Peer
 from .router import Router
 from .tcp import TcpConnection
+from .websocket_door import WebSocketDoor
+
+if TYPE_CHECKING:
+    from .http import HttpServer
+    from .web.door import Door
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +57,10 @@ class ServerConfig:
     """How long a drain may take."""
     tls: ssl.SSLContext | None = None
     """TLS on the TCP port."""
+    allowed_origins: tuple[str, ...] = ()
+    """Other sites whose pages may talk to the HTTP port; `*` for all."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Other names of the HTTP port; `*` for all."""
 
 
 class Server:
@@ -61,25 +72,31 @@ class Server:
         self.max_frame_bytes = self.config.max_frame_bytes
         self.max_output_bytes = self.config.max_output_bytes
         self.now = runtime.clock.now
-        self.connections: set[TcpConnection] = set()
+        self.connections: set[Connection] = set()
         self.tcp_address: tuple[str, int] = (self.config.host, self.config.port)
         self.http_address: tuple[str, int] | None = None
         self._listener: socket.socket | None = None
         self._http: HttpServer | None = None
-        self._dirty: list[TcpConnection] = []
+        self._door: Door | None = None
+        self._dirty: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         """Set while there is no connection."""
         self._empty.set()
+        self._tcp_connections = 0
+        self.lookout = Lookout(runtime, self._connections_by_door, self._why_closed)
 
     async def start(self) -> None:
         """Listen on both ports; raises `OSError` when one cannot be had."""
         config = self.config
         self._loop = loop = asyncio.get_running_loop()
         limits = Limits.of(self.runtime.config, config.max_frame_bytes, config.max_reply_bytes)
-        self.router = Router(self.runtime, limits, "tcp", f"sojourn/{__version__}", self.watch_heartbeat)
+        name = f"sojourn/{__version__}"
+        self.router = Router(self.runtime, limits, "tcp", name, self.watch_heartbeat)
         self.receive = self.router.receive
         self.wheel = self.runtime.core.shared.wheel
+        self.origins = Origins(config.host, config.allowed_origins, config.allowed_hosts)
+        self.web = WebSocketDoor(self, self.runtime, limits, name, self.origins)
         self._commits = self.runtime.core.commits
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -93,24 +110,43 @@ class Server:
             raise
         self._listener = listener
         self.tcp_address = listener.getsockname()[:2]
+        self.lookout.start()
         if config.http_port is not None:
-            self._http = HttpServer(config.host, config.http_port)
+            self._http = self._http_server(config.http_port, limits)
             try:
                 await self._http.start()
             except BaseException:
                 listener.close()
+                self.lookout.stop()
                 raise
             self.http_address = self._http.address
         loop.add_reader(listener, self._accept_waiting)
 
+    def _http_server(self, port: int, limits: Limits) -> "HttpServer":
+        # a web framework takes longer to read than all else
+        from .http import HttpServer  # noqa: PLC0415
+        from .web.app import application  # noqa: PLC0415
+        from .web.door import Door  # noqa: PLC0415
+
+        config = self.config
+        # The folder goes by two names in a checkout, for pyright each with classes of its own.
+        seen: tuple[Any, Any, Any] = (limits, self.origins, self.lookout)
+        self._door = Door(self.runtime, *seen[:2], config.max_output_bytes, config.max_connections)
+        app = application(self._door, seen[2])
+        return HttpServer(config.host, port, app, self.web, config.drain_timeout)
+
     # -- what a connection needs -------------------------------------------------------------------
 
-    def accept(self, transport: TcpConnection) -> Peer:
-        """A peer for a new connection."""
-        peer = Peer(
-            transport, self.runtime.config.max_attachments, self.router.left, self.router.resume_token
-        )
+    def accept(self, transport: Connection) -> Peer:
+        """A peer for a new TCP connection."""
+        return self.enter(transport, self.router)
+
+    def enter(self, transport: Connection, router: Router) -> Peer:
+        """A peer for a new connection whose requests go to `router`."""
+        peer = Peer(transport, self.runtime.config.max_attachments, router.left, router.resume_token)
         self.connections.add(transport)
+        if isinstance(transport, TcpConnection):
+            self._tcp_connections += 1
         self._empty.clear()
         return peer
 
@@ -121,13 +157,15 @@ class Server:
         elif self.runtime.core.draining:
             peer.say_goodbye("draining", retry_after=1.0)
 
-    def lost(self, connection: TcpConnection) -> None:
+    def lost(self, connection: Connection) -> None:
         """A connection is gone."""
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+            self._tcp_connections -= isinstance(connection, TcpConnection)
         if not self.connections:
             self._empty.set()
 
-    def flush_soon(self, connection: TcpConnection) -> None:
+    def flush_soon(self, connection: Connection) -> None:
         """Have what waits on a connection written at the end of this turn, with what comes until then."""
         dirty = self._dirty
         if not dirty:
@@ -184,6 +222,14 @@ class Server:
         """Say goodbye to a peer that is silent for two of its heartbeats."""
         _Silence(self, peer).file()
 
+    def _connections_by_door(self) -> dict[str, int]:
+        tcp = self._tcp_connections
+        streams = 0 if self._door is None else len(self._door.streams)
+        return {"tcp": tcp, "web": len(self.connections) - tcp, "http": streams + self.lookout.readers}
+
+    def _why_closed(self) -> str | None:
+        return None if self._listener is not None else "not listening"
+
     # -- the end -----------------------------------------------------------------------------------
 
     async def drain(self) -> None:
@@ -201,17 +247,25 @@ class Server:
         try:
             async with asyncio.timeout(self.config.drain_timeout):
                 while not (
-                    core.dispatcher.idle and core.commits.idle and core.reads.idle and self.router.idle
+                    core.dispatcher.idle
+                    and core.commits.idle
+                    and core.reads.idle
+                    and self.router.idle
+                    and self.web.router.idle
+                    and (self._door is None or self._door.idle)
                 ):
                     await core.commits.flushed()
                     await asyncio.sleep(0)
                 for connection in tuple(self.connections):
                     connection.peer.say_goodbye("draining", retry_after=1.0)
+                if self._door is not None:
+                    self._door.say_goodbye()
                 await self._empty.wait()
         except TimeoutError:
             logger.warning("drain: %d connections did not take their goodbye in time", len(self.connections))
             for connection in tuple(self.connections):
                 connection.abort()
+        self.lookout.stop()
         if self._http is not None:
             await self._http.stop()
 

@@ -24,6 +24,7 @@ from sojourn.actors.config import (
     SessionMaxima,
     TurnPolicy,
 )
+from sojourn.actors.redaction import BUILT_IN, Redaction
 
 from .receivers import Webhook
 
@@ -66,6 +67,11 @@ def _activities(value: frozenset[str]) -> frozenset[str]:
     return value
 
 
+def _rules(value: tuple[str, ...]) -> tuple[str, ...]:
+    Redaction(value)  # raises ValueError for what is no rule
+    return value
+
+
 def _json(value: dict[str, Any]) -> dict[str, Any]:
     RuntimeConfig(app=value)  # raises ValueError for what JSON does not have, such as a date
     return value
@@ -103,6 +109,13 @@ Activities = Annotated[
     AfterValidator(_activities),
     Allowed("a list of " + ", ".join(sorted(ACTIVITIES))),
 ]
+Rules = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_words),
+    AfterValidator(_rules),
+    Allowed("a list of " + ", ".join(sorted(BUILT_IN)) + " and NAME=PATTERN"),
+]
 AppScope = Annotated[dict[str, Any], AfterValidator(_json), Allowed("a table of values that JSON has")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning, error")]
 
@@ -119,6 +132,7 @@ class ChannelTimers(BaseModel):
     keep_alive: Grace = Field(None, description="Seconds in which a closed session can be reopened.")
     max_lifetime: Duration = Field(None, description="Seconds from creation to expiry, whatever happens.")
     dialog_timeout: Duration = Field(None, description="Seconds until the AI's memory of the talk lapses.")
+    retention: Duration = Field(None, description="Seconds after its end until a session goes for good.")
 
 
 class Maxima(BaseModel):
@@ -197,6 +211,10 @@ class Settings(BaseSettings):
         _SESSION.dialog_timeout,
         description="Seconds after the user's last message until the AI's memory of the talk lapses.",
     )
+    retention: Duration = Field(
+        _SESSION.retention,
+        description="Seconds after its end until a session goes with its history, for good.",
+    )
     channels: Annotated[dict[str, ChannelTimers], Allowed("a table of timers a channel")] = Field(
         default_factory=dict[str, ChannelTimers], description="Timers by channel."
     )
@@ -225,6 +243,11 @@ class Settings(BaseSettings):
     )
     sensitive_keys: Words = Field(
         _RUNTIME.sensitive_keys, description="Patterns (`*`, `?`) of context keys that read as `***`."
+    )
+    redact: Rules = Field(
+        _RUNTIME.redact,
+        description="What people write is kept without these: `[email]` stands for an address, and so on; "
+        "`NAME=PATTERN` (RE2) is a rule of your own.",
     )
 
     app: AppScope = Field(
@@ -290,6 +313,11 @@ class Settings(BaseSettings):
         (), description="Receivers of events, each with `url`, `secret` and `events`."
     )
 
+    insights: Annotated[bool, Allowed("true, false")] = Field(
+        default=True,
+        description="Gather search and statistics beside the database, in a process of its own.",
+    )
+
     max_frame_bytes: FrameSize = Field(65_536, description="Longest frame to the server.")
     max_reply_bytes: FrameSize = Field(1 << 20, description="Longest frame from the server.")
     max_output_bytes: Count = Field(
@@ -297,6 +325,16 @@ class Settings(BaseSettings):
     )
     max_connections: Count = Field(
         100_000, description="Connections at once; beyond, `goodbye too_many_connections`."
+    )
+    allowed_origins: Words = Field(
+        (),
+        description="Sites besides this server's own pages whose pages may talk to the HTTP port: "
+        "`https://chat.example.org`, or `*`.",
+    )
+    allowed_hosts: Words = Field(
+        (),
+        description="Names besides loopback's and `host` under which the HTTP port may be reached: "
+        "`chat.example.org`, or `*`.",
     )
     drain_timeout: Seconds = Field(10.0, description="Seconds in which what is in flight may end at a stop.")
 
@@ -318,6 +356,7 @@ class Settings(BaseSettings):
             "keep_alive": self.keep_alive,
             "max_lifetime": self.max_lifetime,
             "dialog_timeout": self.dialog_timeout,
+            "retention": self.retention,
         }
         channels = {
             name: SessionConfig(
@@ -340,6 +379,7 @@ class Settings(BaseSettings):
             max_attachments=self.max_attachments,
             snapshot_every=self.snapshot_every,
             sensitive_keys=self.sensitive_keys,
+            redact=self.redact,
             human_timeout=self.human_timeout,
             queue_timeout=self.queue_timeout,
             queue_order=self.queue_order,

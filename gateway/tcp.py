@@ -3,46 +3,16 @@
 import asyncio
 import logging
 from struct import Struct
-from typing import Any, Final, Protocol, cast
+from typing import Any, cast
 
+from .connection import SLOW_CONSUMER_GRACE, Host
 from .errors import ProtocolError
 from .framing import FrameDecoder
 from .peer import Peer
 
 logger = logging.getLogger(__name__)
 
-SLOW_CONSUMER_GRACE: Final = 5.0
-"""Seconds that a reader who does not read has for its goodbye."""
 _prefix = Struct(">I").pack
-
-
-class Host(Protocol):
-    """The server, as a connection sees it."""
-
-    max_frame_bytes: int
-    max_output_bytes: int
-
-    def accept(self, transport: "TcpConnection") -> Peer:
-        """A peer for a new connection."""
-        ...
-
-    def admit(self, peer: Peer) -> None:
-        """Say goodbye to it at once, if there is no room."""
-        ...
-
-    def receive(self, peer: Peer, body: bytes, now: float) -> None: ...
-
-    def now(self) -> float: ...
-
-    def after_read(self) -> None:
-        """One of the reads of this turn is done."""
-        ...
-
-    def flush_soon(self, connection: "TcpConnection") -> None:
-        """Have `connection.flush` called at the end of this turn, or before."""
-        ...
-
-    def lost(self, connection: "TcpConnection") -> None: ...
 
 
 class TcpConnection:

@@ -23,6 +23,7 @@ from sojourn.actors import Runtime
 from sojourn.actors.errors import SessionError
 from sojourn.actors.events import event_map
 from sojourn.actors.later import Later
+from sojourn.actors.state import COPIED
 from sojourn.actors.timers import NEVER
 from sojourn.storage import EventRow, StorageError, outbox
 from sojourn.storage.outbox import Lane, Sent
@@ -137,7 +138,7 @@ class _Courier:
         hook, types = self._webhook.hook, self._types
         while self._unseen:
             self._unseen = False
-            if await self._core.tend(lambda connection: outbox.take_in(connection, hook, types)):
+            if await self._core.tend(lambda connection: outbox.take_in(connection, hook, types, COPIED)):
                 self._unseen = True
 
     async def _hand_out(self) -> None:

@@ -3,9 +3,11 @@
 Nothing here knows a clock or a rule of the life cycle.
 """
 
-from . import broadcasts, outbox
+from . import archive, broadcasts, erasure, outbox
 from .connection import Durability
+from .counts import SessionCount, count_overdue, count_sessions, rewrite_epoch
 from .due import DueSession
+from .erasure import Receipt
 from .errors import (
     CannotOpen,
     JournalCorrupt,
@@ -20,38 +22,52 @@ from .errors import (
 )
 from .history import ENVELOPE_BYTES
 from .journal import Journal
+from .raw_files import files_with
 from .reader import Reader
 from .records import (
+    ERASED,
     EVENT_NAMES,
     EVENT_TYPES,
+    RETENTION,
     Batch,
     BroadcastRow,
     EventRow,
+    Gone,
     ScopeRow,
     SessionRow,
     StoredSession,
     TurnRow,
 )
+from .retention import Ended, EndedPage, ended_before
+from .scrub import Scrubbed
 from .turns import OpenTurn, read_open_turns
 
 __all__ = [
     "ENVELOPE_BYTES",
+    "ERASED",
     "EVENT_NAMES",
     "EVENT_TYPES",
+    "RETENTION",
     "Batch",
     "BroadcastRow",
     "CannotOpen",
     "DueSession",
     "Durability",
+    "Ended",
+    "EndedPage",
     "EventRow",
+    "Gone",
     "Journal",
     "JournalCorrupt",
     "NotADatabase",
     "OpenTurn",
     "ReadFailed",
     "Reader",
+    "Receipt",
     "SchemaTooNew",
     "ScopeRow",
+    "Scrubbed",
+    "SessionCount",
     "SessionRow",
     "StaleEpoch",
     "StorageError",
@@ -60,7 +76,14 @@ __all__ = [
     "TurnRow",
     "Unstorable",
     "WriteFailed",
+    "archive",
     "broadcasts",
+    "count_overdue",
+    "count_sessions",
+    "ended_before",
+    "erasure",
+    "files_with",
     "outbox",
     "read_open_turns",
+    "rewrite_epoch",
 ]

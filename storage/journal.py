@@ -24,14 +24,16 @@ from .connection import (
     resolve,
     write_error,
 )
+from .erasure import erase_slice, remove_session
 from .errors import CannotOpen, JournalCorrupt, StaleEpoch, Unstorable, WriteFailed
 from .lock import WriterLock
 from .reader import Reader
-from .records import Batch
-from .runs import AT_ONCE, MOST_RUNS, append_run, count_runs, erase_from_runs, index_at_once, merge_slice
+from .records import Batch, Gone
+from .runs import AT_ONCE, MOST_RUNS, append_run, count_runs, index_at_once, merge_slice
 from .schema import migrate, schema_version
 from .scopes import ScopeStatement
-from .turns import TurnStatement, erase_turns
+from .scrub import SCRUB_PAGES, Scrubbed, Scrubber
+from .turns import TurnStatement
 
 _Answer = TypeVar("_Answer")
 
@@ -56,6 +58,8 @@ _DEADLINES_MOVE: Final = (
 _ENDED: Final = """
 UPDATE sessions SET status = 'expired', due_at = NULL WHERE key IN (SELECT value FROM json_each(?))
 """
+
+_UNSAID: Final = Gone(0.0)
 
 
 class Journal:
@@ -85,6 +89,7 @@ class Journal:
         # In memory, readers share the connection: held during each read and each transaction.
         self._shared = Lock() if path is None else nullcontext()
         self._checkpointer: sqlite3.Connection | None = None
+        self._scrubber: Scrubber | None = None
         # Held while `_checkpointer` is used, made or closed.
         self._checkpointing = Lock()
         self._events = BulkStatement(connection, 6, _EVENTS)
@@ -156,6 +161,9 @@ class Journal:
                 if connection is not None:
                     connection.close()
             self._checkpointer = self._connection = None
+            # Last: closing a descriptor of the file drops the locks that SQLite holds on it.
+            if self._scrubber is not None:
+                self._scrubber.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -193,16 +201,47 @@ class Journal:
                 if batch.turns:
                     self._turns.run(connection, batch.turns)
                 if batch.erased:
-                    counts = {key: _erase(connection, key, watermark) for key in batch.erased}
-                    # An id below the watermark that is given again would never be indexed.
-                    last_id = _greatest(connection, "SELECT max(id) FROM events")
-                    watermark = min(watermark, last_id)
-                    _remember(connection, "watermark", watermark)
-                    runs = count_runs(connection)
-                    outbox.rewind(connection, last_id)
+                    for key in batch.erased:
+                        gone = batch.gone.get(key, _UNSAID)
+                        counts[key] = remove_session(connection, key, watermark, gone)
+                    last_id, watermark, runs = _behind_erasure(connection, watermark)
             self._last_id, self._watermark, self._runs = last_id, watermark, runs
         batch.erased_by_key = counts
         batch.erased_events = sum(counts.values())
+
+    def erase_on(self) -> bool:
+        """Remove some more events of long sessions that were erased; whether there may be others.
+
+        Raises WriteFailed (try again) or StaleEpoch.
+        """
+        with self._shared:
+            with self._unsynchronised(), self._transaction() as connection:
+                removed, more = erase_slice(connection, self._watermark)
+                last_id, watermark, runs = self._last_id, self._watermark, self._runs
+                if removed:
+                    last_id, watermark, runs = _behind_erasure(connection, watermark)
+            self._last_id, self._watermark, self._runs = last_id, watermark, runs
+        return more
+
+    def scrub(self, page: int, limit: int = SCRUB_PAGES) -> Scrubbed | None:
+        """Overwrite what erased rows have left in the unused bytes of `limit` pages from `page` (≥ 1) on.
+
+        None: somebody reads an older state of the file, or copies its log; try again. In memory there is
+        nothing to do. Raises WriteFailed when the disk does not take it.
+        """
+        if self.path is None:
+            return Scrubbed(None, 0)
+        if self._scrubber is None:
+            self._scrubber = Scrubber(self.path)
+        if not self._checkpointing.acquire(blocking=False):
+            return None
+        try:
+            return self._scrubber.scrub(self.connection, page, limit)
+        except (sqlite3.Error, OSError) as error:
+            self._roll_back()
+            raise write_error(error, self.path) from error
+        finally:
+            self._checkpointing.release()
 
     def tend(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
         """Do some work of the house in one transaction, which waits for no disk: a power cut may undo it.
@@ -340,7 +379,7 @@ class Journal:
     def _indexing(self, what: str) -> Generator[sqlite3.Connection]:
         """A transaction that need not last; `what` breaks the index when it has a place twice."""
         try:
-            with self._unsynchronised(), self._transaction() as connection:
+            with self._unsynchronised(), self._careless(), self._transaction() as connection:
                 yield connection
         except Unstorable as error:
             reason = f"{what} has the place of another ({error.reason})"
@@ -360,10 +399,32 @@ class Journal:
             if self._connection is not None:
                 self._connection.execute("PRAGMA synchronous = FULL")
 
+    @contextmanager
+    def _careless(self) -> Generator[None]:
+        """The index holds no word of anybody's: what leaves it need not be overwritten, page for page."""
+        try:
+            self.connection.execute("PRAGMA secure_delete = OFF")
+            yield
+        except sqlite3.Error as error:
+            raise write_error(error, self.path) from error
+        finally:
+            if self._connection is not None:
+                self._connection.execute("PRAGMA secure_delete = ON")
+
 
 def _tools(connection: sqlite3.Connection) -> Database:
     # Plugins of the reader's own sqlite-utils have no business in our writer.
     return Database(connection, recursive_triggers=False, execute_plugins=False)
+
+
+def _behind_erasure(connection: sqlite3.Connection, watermark: int) -> tuple[int, int, int]:
+    """The last event id, the watermark and the number of runs, now that events are gone."""
+    # An id below the watermark that is given again would never be indexed.
+    last_id = _greatest(connection, "SELECT max(id) FROM events")
+    watermark = min(watermark, last_id)
+    _remember(connection, "watermark", watermark)
+    outbox.rewind(connection, last_id)
+    return last_id, watermark, count_runs(connection)
 
 
 def _greatest(connection: sqlite3.Connection, statement: str) -> int:
@@ -373,19 +434,3 @@ def _greatest(connection: sqlite3.Connection, statement: str) -> int:
 
 def _remember(connection: sqlite3.Connection, name: str, value: int) -> None:
     connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
-
-
-def _erase(connection: sqlite3.Connection, key: int, watermark: int) -> int:
-    broadcasts.forget_session(connection, key)
-    outbox.forget_session(connection, key)
-    erase_turns(connection, key)
-    indexed = connection.execute(
-        "DELETE FROM events WHERE id IN (SELECT event FROM event_index WHERE session = ?)", (key,)
-    ).rowcount
-    indexed += erase_from_runs(connection, key)
-    behind = connection.execute("DELETE FROM events WHERE id > ? AND session = ?", (watermark, key)).rowcount
-    connection.execute("DELETE FROM event_index WHERE session = ?", (key,))
-    connection.execute("DELETE FROM sessions WHERE key = ?", (key,))
-    # A key is never given again, also when its session was the newest and is gone.
-    connection.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'last_key'", (key,))
-    return indexed + behind

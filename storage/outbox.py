@@ -70,14 +70,18 @@ def enrol(connection: sqlite3.Connection, hook: str) -> None:
     )
 
 
-def take_in(connection: sqlite3.Connection, hook: str, types: Collection[int]) -> bool:
-    """File the next events that the hook wants; whether there may be more."""
+def take_in(connection: sqlite3.Connection, hook: str, types: Collection[int], unless: int = 0) -> bool:
+    """File the next events that the hook wants; whether there may be more.
+
+    It wants those of these types that have none of the flags `unless`.
+    """
     cursor: int = connection.execute("SELECT event FROM outbox_cursors WHERE hook = ?", (hook,)).fetchone()[0]
     newest: int = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
     if newest <= cursor:
         return False
     until = min(newest, cursor + TAKEN_AT_ONCE)
-    wanted = f"id > ? AND id <= ? AND type IN ({', '.join(str(int(each)) for each in types)})"
+    listed = ", ".join(str(int(each)) for each in types)
+    wanted = f"id > ? AND id <= ? AND type IN ({listed}) AND flags & {int(unless)} = 0"
     span = (hook, cursor, until)
     connection.execute(
         "INSERT OR IGNORE INTO outbox (hook, session, seq, event) "

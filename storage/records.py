@@ -93,6 +93,24 @@ TurnRow: TypeAlias = tuple[int, int, str | None]
 it answers, the message (empty: another event); message_id None: the turn has ended."""
 
 
+ERASED: Final = "erased"
+"""A session went because somebody said so."""
+RETENTION: Final = "retention"
+"""A session went because it had ended long ago."""
+
+
+class Gone(NamedTuple):
+    """How a session comes to be removed."""
+
+    at: float
+    why: str = ERASED
+    """`ERASED` or `RETENTION`."""
+    erasure_id: str | None = None
+    """The receipt that it is counted in, if any."""
+    events: int = 0
+    """How many events it had."""
+
+
 class Batch:
     """What one transaction stores; filled by its owner, then given to `Journal.commit` once.
 
@@ -107,6 +125,7 @@ class Batch:
         "erased_by_key",
         "erased_events",
         "events",
+        "gone",
         "scopes",
         "sessions",
         "turns",
@@ -130,7 +149,11 @@ class Batch:
         self.turns: list[TurnRow] = []
         """Turns that begin or end, each at most once."""
         self.erased: list[int] = []
-        """Keys of sessions to remove, with every event of theirs."""
+        """Keys of sessions to remove, with every event of theirs: of a long one the last go behind the commit,
+        see `Journal.erase_on`.
+        """
+        self.gone: dict[int, Gone] = {}
+        """How each of those comes to be removed; one that is not here was erased at 0."""
         self.erased_events: int = 0
         """Set by the commit: how many events are gone."""
         self.erased_by_key: dict[int, int] = {}

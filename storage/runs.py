@@ -62,8 +62,6 @@ ORDER BY r.session, r.seq
 """
 _REMOVE: Final = f"DELETE FROM event_runs WHERE run IN {_OLDEST} AND (session, seq) <= (:session, :seq)"
 
-_OF_SESSION: Final = "run IN (SELECT run FROM index_runs) AND session = ?"
-
 
 def index_at_once(connection: sqlite3.Connection, after: int, until: int) -> None:
     """Take the events with `after` < id ≤ `until` into `event_index`: they are many, or pages cost nothing.
@@ -107,11 +105,7 @@ def merge_slice(connection: sqlite3.Connection, runs: int, limit: int) -> int:
     return moved
 
 
-def erase_from_runs(connection: sqlite3.Connection, key: int) -> int:
-    """Remove the events of a session that are in runs, there and in the journal; how many there were."""
-    erased = connection.execute(
-        f"DELETE FROM events WHERE id IN (SELECT event FROM event_runs WHERE {_OF_SESSION})", (key,)
-    ).rowcount
-    connection.execute(f"DELETE FROM event_runs WHERE {_OF_SESSION}", (key,))
+def erase_places(connection: sqlite3.Connection, places: list[tuple[int, int, int]]) -> None:
+    """Remove these places, (run, session, seq), of events that are gone."""
+    connection.executemany("DELETE FROM event_runs WHERE run = ? AND session = ? AND seq = ?", places)
     connection.execute(_UNLIST_EMPTY)
-    return erased

@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from sqlite_utils import Database, Migrations
 
+from . import counts, erasure
 from .errors import NotADatabase, SchemaTooNew
 from .records import EVENT_TYPES
 
@@ -258,6 +259,20 @@ def create_event_runs(db: Database) -> None:
     )
 
 
+@_step()
+def create_session_counts(db: Database) -> None:
+    """Sessions by status and handling, kept as numbers."""
+    for statement in counts.CREATE:
+        db.conn.execute(statement)
+
+
+@_step()
+def create_erasures(db: Database) -> None:
+    """Which sessions are gone, the receipts of who asked for it, and what is still to be removed."""
+    for statement in erasure.CREATE:
+        db.conn.execute(statement)
+
+
 STEPS: Final = (
     create_tables.__name__,
     create_views.__name__,
@@ -267,6 +282,8 @@ STEPS: Final = (
     create_open_turns.__name__,
     create_desk_index.__name__,
     create_event_runs.__name__,
+    create_session_counts.__name__,
+    create_erasures.__name__,
 )
 """Names of all steps in their order; a file that has others is newer than this code."""
 

@@ -1,12 +1,18 @@
-"""For every test: it leaves no actor and no thread behind."""
+"""For every test: it leaves no actor and no thread behind; how long Hypothesis searches."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from pykka import ActorRegistry
+
+settings.register_profile("quick", max_examples=40)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 OF_THE_PROCESS = "sojourn-default-actors"
 """The thread of actors without a loop of their own: made once, kept until the process ends."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import typer.main
@@ -16,7 +16,7 @@ from tests.integration.server_process import ServerProcess
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-DEFAULT_PORT = "7411"
+DEFAULT_PORT, DEFAULT_HTTP_PORT = "7411", "7412"
 
 
 class Example(NamedTuple):
@@ -43,23 +43,42 @@ EXAMPLES = list(blocks("python"))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("docs")) as process:
+    with ServerProcess(tmp_path_factory.mktemp("docs"), "--http-port", "0") as process:
         yield process
+
+
+def at_ports_of(server: ServerProcess, code: str) -> str:
+    """Examples talk to the default ports; here the server has picked free ones."""
+    http = server.ready_line.rpartition(":")[2]
+    return code.replace(DEFAULT_PORT, str(server.address[1])).replace(DEFAULT_HTTP_PORT, http)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"{each.page}:{each.line}" for each in EXAMPLES])
 def test_example_runs_and_prints_what_stands_below(
     example: Example, server: ServerProcess, tmp_path: Path
 ) -> None:
-    """Examples talk to the default port; here the server has picked a free one."""
     script = tmp_path / "example.py"
-    script.write_text(example.code.replace(DEFAULT_PORT, str(server.address[1])), "utf-8")
+    script.write_text(at_ports_of(server, example.code), "utf-8")
     result = subprocess.run(
         [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
     )
     assert result.returncode == 0, result.stderr
     if example.prints is not None:
         assert result.stdout == example.prints
+
+
+SHELL_REQUESTS = [example for example in blocks("sh") if "curl " in example.code]
+
+
+@pytest.mark.parametrize(
+    "example", SHELL_REQUESTS, ids=[f"{each.page}:{each.line}" for each in SHELL_REQUESTS]
+)
+def test_requests_in_a_shell_are_answered(example: Example, server: ServerProcess) -> None:
+    script = at_ports_of(server, example.code).replace("curl ", "curl --fail-with-body ")
+    result = subprocess.run(
+        ["sh", "-e", "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_generated_parts_are_up_to_date() -> None:
@@ -101,8 +120,8 @@ def test_readme_names_every_command_and_no_other() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     table = readme.partition("## Commands")[2].partition("## ")[0]
     named = set(re.findall(r"\| `sojourn (\w+)", table))
-    command = typer.main.get_command(app)
-    assert named == set(getattr(command, "commands"))  # noqa: B009  # a group; its base class has no such attribute
+    group: Any = typer.main.get_group(app)
+    assert named == set(group.list_commands(None))
 
 
 def test_every_word_of_the_makefile_in_the_readme_exists() -> None:

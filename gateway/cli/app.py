@@ -2,35 +2,50 @@
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 from sojourn._version import __version__
 
-from . import broadcast, chat, demo, desk, dialogs, replay, serve, sessions, transcript, webhooks, why
 from .console import err
+from .words import LazyGroup
+
+
+class _Words(LazyGroup):
+    words: ClassVar[Mapping[str, str]] = {
+        "serve": "serve:serve",
+        "chat": "chat:chat",
+        "desk": "desk:desk",
+        "sessions": "sessions:sessions",
+        "transcript": "transcript:transcript",
+        "why": "why:why",
+        "search": "search:search",
+        "stats": "stats:stats",
+        "export": "archive:export",
+        "import": "archive:import_",
+        "fork": "fork:fork",
+        "erase": "erase:erase",
+        "erasures": "erase:erasures",
+        "retention": "retention:retention",
+        "broadcast": "broadcast:broadcast",
+        "webhooks": "webhooks:app",
+        "dialogs": "dialogs:app",
+        "replay": "replay:replay",
+        "demo": "demo:demo",
+    }
+
 
 app = typer.Typer(
     name="sojourn",
     help="The session runtime for conversational software.",
+    cls=_Words,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-app.command("serve")(serve.serve)
-app.command("chat")(chat.chat)
-app.command("desk")(desk.desk)
-app.command("sessions")(sessions.sessions)
-app.command("transcript")(transcript.transcript)
-app.command("why")(why.why)
-app.command("broadcast")(broadcast.broadcast)
-app.add_typer(webhooks.app, name="webhooks", help="What receivers did not take, and sending it again.")
-app.add_typer(dialogs.app, name="dialogs")
-app.command("replay")(replay.replay)
-app.command("demo")(demo.demo)
 
 
 def _version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sojourn.actors import Runtime
+from sojourn.gateway.insights_service import InsightsService
 from sojourn.gateway.server import Server, ServerConfig
 from sojourn.gateway.settings import Settings
 from sojourn.gateway.settings_sources import InvalidSettings, load_settings, unknown_variables
@@ -26,6 +27,7 @@ from .dialogs import dialog_agent
 
 if TYPE_CHECKING:
     from sojourn.gateway.calls import Calls
+    from sojourn.gateway.webhooks import Webhooks
 
 log = logging.getLogger("sojourn")
 
@@ -131,10 +133,12 @@ async def _serve(settings: Settings) -> None:
     async with Runtime(
         settings.path, durability=settings.durability, agent=agent, config=settings.runtime_config()
     ) as runtime:
-        from sojourn.gateway.webhooks import Webhooks  # noqa: PLC0415  # an HTTP client, for this command alone
+        webhooks: Webhooks | None = None
+        if settings.webhooks:
+            from sojourn.gateway import webhooks as posting  # noqa: PLC0415  # an HTTP client: for who posts
 
-        webhooks = Webhooks(runtime, [each.webhook() for each in settings.webhooks])
-        await webhooks.start()
+            webhooks = posting.Webhooks(runtime, [each.webhook() for each in settings.webhooks])
+            await webhooks.start()
         server = Server(runtime, server_config(settings))
         await server.start()
         collector = Collector()
@@ -145,11 +149,21 @@ async def _serve(settings: Settings) -> None:
                 "listening on %s without authentication: whoever reaches it can read and write every session",
                 settings.host,
             )
+        insights: InsightsService | None = None
+        if settings.insights and settings.path is not None:
+            insights = InsightsService(settings.path)
+            insights.start()
+            server.lookout.insights_behind = insights.how_far_behind
         print(_ready_line(server), flush=True)
+        if server.http_address is not None:
+            log.info("the dashboard is at %s", _dashboard(server.http_address))
         await stop.wait()
         log.info("stopping: finishing what is in flight")
         await server.drain()
-        await webhooks.stop()
+        if insights is not None:
+            await insights.stop()
+        if webhooks is not None:
+            await webhooks.stop()
         if calls is not None:
             await calls.close()
         collector.stop()
@@ -166,6 +180,8 @@ def server_config(settings: Settings) -> ServerConfig:
         max_output_bytes=settings.max_output_bytes,
         max_connections=settings.max_connections,
         drain_timeout=settings.drain_timeout,
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=settings.allowed_hosts,
     )
 
 
@@ -176,6 +192,13 @@ def _ready_line(server: Server) -> str:
 
     line = f"ready tcp={address(server.tcp_address)}"
     return f"{line} http={address(server.http_address)}" if server.http_address else line
+
+
+def _dashboard(address: tuple[str, int]) -> str:
+    """Where a browser on this machine finds it; who listens on all addresses is reached by loopback's."""
+    host, port = address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # names of no host
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _why_not_listening(error: OSError, settings: Settings) -> str:

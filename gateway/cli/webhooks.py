@@ -16,7 +16,7 @@ from sojourn.storage.outbox import DeadLetter
 
 from .console import fail, instant, out, run
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(help="What receivers did not take, and sending it again.", no_args_is_help=True)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sojourn.actors import Agent, Runtime, RuntimeConfig, SessionConfig, SessionHandle
-from sojourn.actors.messages import Accepted
+from sojourn.actors.answers import Accepted
 from sojourn.actors.registry import RegistryActor
 from sojourn.actors.session import SessionActor
 from sojourn.actors.testing import DEFAULT_START, VirtualClock

@@ -12,7 +12,8 @@ import pytest
 
 from sojourn.actors import SessionHandle
 from sojourn.actors.errors import StorageFailed
-from sojourn.actors.messages import Caller, ReadHistory, ResumeSession
+from sojourn.actors.mail import Caller
+from sojourn.actors.messages import ReadHistory, ResumeSession
 from sojourn.actors.packing import unpack
 from sojourn.storage import Batch, WriteFailed
 from tests.actors.house import PATIENCE, House, Map, config, history, say, texts
@@ -269,7 +270,7 @@ def test_a_burst_of_another_thread_calls_the_loop_once() -> None:
         call, called = loop.call_soon_threadsafe, list[Any]()
 
         def counted(callback: Any, *arguments: Any, **options: Any) -> Any:
-            if callback == house.runtime._take_posted:
+            if callback == house.runtime._posting._take_posted:
                 called.append(callback)
             return call(callback, *arguments, **options)
 

@@ -204,3 +204,28 @@ def test_a_webhook_that_fails_or_answers_garbage_takes_the_else(answer: Any) -> 
             assert (await one.session.get())["status"] == "active"
 
     asyncio.run(scenario())
+
+
+def test_a_dialog_made_to_hold_the_loop_is_cut_and_its_session_goes_on() -> None:
+    """Bad: fifty conditions, each of which compares two large values for every item of a list."""
+    equal = "context.a == context.b"
+    slow = f"context.items.all(x, {equal} && {equal} && {equal})"
+    actions = "".join(f"      - {{if: {slow!r}, set: {{passed: {n}}}}}\n" for n in range(50))
+    nodes = "  slow:\n    trigger: {text: slow}\n    do:\n" + actions
+    nodes += "  lost:\n    trigger: {fallback: true}\n    do: [{say: Here.}]\n"
+
+    async def scenario() -> None:
+        clock = VirtualClock()
+        async with Runtime(agent=DialogAgent(read_dialog("nodes:\n" + nodes)), clock=clock) as runtime:
+            one = await talk(runtime, clock)
+            same = list(range(1000))
+            await one.session.update_context({"items": [1] * 1000, "a": same, "b": same})
+            await one.say("slow")
+            failed = [event for event in await one.events() if event["type"] == "message:failed"]
+            assert [event["code"] for event in failed] == ["dialog_time"]
+            assert "1 s of computing" in failed[0]["message"]
+            assert 0 <= (await one.session.get())["context"]["passed"] < 49
+            await one.say("hello")
+            assert (await one.answers())[-1:] == ["Here."]
+
+    asyncio.run(scenario())

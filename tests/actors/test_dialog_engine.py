@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sojourn.actors.dialog_engine import MAX_NODES, step
+from sojourn.actors.dialog_engine import MAX_COMPUTING, MAX_NODES, step
 from sojourn.actors.dialog_file import read_dialog
 from sojourn.actors.dialog_model import Dialog
 from sojourn.actors.dialog_state import (
@@ -362,3 +362,33 @@ def test_a_position_is_stored_and_restored() -> None:
 def test_nonsense_in_the_stored_position_begins_anew(kept: object) -> None:
     result = go(ASK, "go", replace(restored(kept, 0), began=NOW))
     assert said(result) == ["How many?"]
+
+
+def test_a_turn_that_computes_for_too_long_is_cut_between_two_actions() -> None:
+    """Bad: a node of fifty slow conditions would hold everybody else for as long as all of them take."""
+    many = "\n".join(f"    - {{if: 'size(text) > 0', say: 'word {n}'}}" for n in range(50))
+    slow = dialog("slow:\n  trigger: {fallback: true}\n  do:\n" + many)
+    looks = 0
+
+    def computed() -> float:
+        """Each look comes a tenth of the limit after the last."""
+        nonlocal looks
+        looks += 1
+        return (looks - 1) * MAX_COMPUTING / 10
+
+    result = step(slow, Position("x", began=NOW), Heard("hello"), NOW, view(text="hello"), computed)
+    assert said(result) == [f"word {n}" for n in range(9)]
+    assert result.actions[-1] == DoFail("dialog_time", "cut at node 'slow': 1 s of computing in one turn")
+    assert (result.position.node, result.position.waiting) == ("slow", "")
+
+
+def test_looking_for_a_node_is_computing_too() -> None:
+    passed_over = "\n  trigger: {text: hello}\n  if: 'size(text) < 0'\n  do: [{say: x}]"
+    nodes = "\n".join(f"n{n}:{passed_over}" for n in range(90))
+    nodes += "\nlost:\n  trigger: {fallback: true}\n  do: [{say: 'What?'}]"
+    searched = dialog(nodes)
+    assert said(go(searched, "hello")) == ["What?"]
+    result = step(
+        searched, Position("x", began=NOW), Heard("hello"), NOW, view(text="hello"), lambda: MAX_COMPUTING
+    )
+    assert result.actions == (DoFail("dialog_time", "cut at node 'n0': 1 s of computing in one turn"),)

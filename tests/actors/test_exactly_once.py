@@ -9,8 +9,8 @@ import pytest
 
 from sojourn.actors import SessionConfig, SessionHandle
 from sojourn.actors import state as state_module
+from sojourn.actors.answers import Accepted
 from sojourn.actors.errors import SessionExpired
-from sojourn.actors.messages import Accepted
 from tests.actors.house import ADA, PATIENCE, START, House, config, history, say, state, texts, told
 
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sojourn.actors.answers import Assigned, HandedOver, Released
 from sojourn.actors.errors import (
     IllegalState,
     InvalidRequest,
@@ -23,7 +24,8 @@ from sojourn.actors.errors import (
 from sojourn.actors.handles import SERVICE, USER
 from sojourn.actors.handling import RULES
 from sojourn.actors.lifecycle import Handling, On
-from sojourn.actors.messages import Assign, Assigned, Caller, HandedOver, HandOver, Release, Released, Request
+from sojourn.actors.mail import Caller, Request
+from sojourn.actors.messages import Assign, HandOver, Release
 from tests.actors.house import PATIENCE, House, config, history, say, state, told
 
 GRACE, JOAN, AI = Caller("agent", "grace"), Caller("agent", "joan"), Caller("ai")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from sojourn.actors import SessionConfig
+from sojourn.actors.answers import Accepted
 from sojourn.actors.errors import SessionClosed, SessionError, SessionExpired, SessionNotFound
-from sojourn.actors.messages import Accepted
 from tests.actors.house import PATIENCE, START, House, Map, config
 
 SESSION_TIMEOUT, KEEP_ALIVE, MAX_LIFETIME, DIALOG_TIMEOUT = 100.0, 30.0, 400.0, 20.0

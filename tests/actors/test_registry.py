@@ -11,8 +11,10 @@ import pykka
 import pytest
 
 from sojourn.actors import SessionConfig, SessionHandle
+from sojourn.actors.answers import Accepted, State
 from sojourn.actors.errors import Draining, Overloaded, SessionError, SessionNotFound
-from sojourn.actors.messages import Accepted, Caller, GetSession, State
+from sojourn.actors.mail import Caller
+from sojourn.actors.messages import GetSession
 from sojourn.actors.registry import FindSession
 from sojourn.actors.session import SessionActor
 from sojourn.actors.state import Session

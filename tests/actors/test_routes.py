@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sojourn.actors import SessionConfig, SessionHandle
+from sojourn.actors.answers import Accepted
 from sojourn.actors.errors import InvalidRequest
-from sojourn.actors.messages import Accepted
 from tests.actors.house import ADA, PATIENCE, House, Map, config, say, state, texts
 
 SHORT = SessionConfig(session_timeout=100.0, keep_alive=10.0)

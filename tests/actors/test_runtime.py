@@ -14,7 +14,8 @@ from sojourn import Runtime, RuntimeConfig, SessionConfig
 from sojourn.actors import SessionHandle, SessionMaxima, SystemClock
 from sojourn.actors.errors import Draining, InvalidRequest, SessionNotFound
 from sojourn.actors.futures import WouldDeadlock
-from sojourn.actors.messages import Caller, GetSession
+from sojourn.actors.mail import Caller
+from sojourn.actors.messages import GetSession
 from sojourn.storage import CannotOpen, NotADatabase
 from tests.actors.house import ADA, PATIENCE, START, House, Map, config, history, say, state, texts
 

@@ -13,17 +13,10 @@ from typing import Any
 import pytest
 
 from sojourn.actors import SessionConfig, SessionHandle, Turn
+from sojourn.actors.answers import Accepted
 from sojourn.actors.errors import InternalError, SessionNotFound
-from sojourn.actors.messages import (
-    Accepted,
-    Caller,
-    CloseSession,
-    CreateSession,
-    GetSession,
-    SendMessage,
-    Tick,
-    UpdateContext,
-)
+from sojourn.actors.mail import Caller
+from sojourn.actors.messages import CloseSession, CreateSession, GetSession, SendMessage, Tick, UpdateContext
 from sojourn.actors.session import SessionActor
 from tests.actors.house import ADA, PATIENCE, START, House, config, history, say, state, texts, told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 
@@ -48,6 +49,37 @@ def test_a_step_that_is_too_long_is_named_and_counted_and_waiting_is_no_step(
     guard.stop()
     assert guard.held == {"shop.answer": 1}
     assert "shop.answer held the event loop for 750 ms" in caplog.text
+
+
+def test_what_the_collector_takes_is_not_the_handlers(caplog: pytest.LogCaptureFixture) -> None:
+    """Bad: a handler of 0.3 s, in which a collection of 0.4 s begins, would be named for 0.7 s."""
+    seconds = Seconds()
+    guard = LoopGuard(0.5, seconds)
+
+    def slow_collection(phase: str, _info: object) -> None:
+        if phase == "start":
+            seconds.now += 0.4
+
+    async def handler(computing: float) -> None:
+        seconds.now += computing
+        gc.collect()
+
+    async def watched(computing: float) -> None:
+        await guard.watch(handler(computing), f"computes {computing}")
+
+    gc.disable()  # the only collection is the handler's own
+    try:
+        asyncio.run(watched(0.1))  # the guard's callback is the first, so the slow one lies within its pause
+        gc.callbacks.append(slow_collection)
+        for computing in (0.3, 0.6):
+            asyncio.run(watched(computing))
+    finally:
+        gc.enable()
+        gc.callbacks.remove(slow_collection)
+        guard.stop()
+    assert guard.held == {"computes 0.6": 1}
+    assert "computes 0.6 held the event loop for 600 ms" in caplog.text
+    assert guard._on_collection not in gc.callbacks
 
 
 def test_exceptions_and_cancellations_pass_through_the_guard() -> None:

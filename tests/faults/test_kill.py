@@ -253,7 +253,7 @@ def rounds(folder: Path, count: int) -> None:
 
 
 def test_kill_9_under_load_loses_and_doubles_nothing_acknowledged(tmp_path: Path) -> None:
-    rounds(tmp_path, 3)
+    rounds(tmp_path, 2)
 
 
 @pytest.mark.slow

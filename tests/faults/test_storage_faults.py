@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from sojourn.actors import SessionConfig
+from sojourn.actors.answers import Accepted
 from sojourn.actors.errors import SessionNotFound, StorageFailed
-from sojourn.actors.messages import Accepted
 from sojourn.storage import Journal, Reader
 from tests.actors.house import ADA, PATIENCE, START, House, Map, config, history, say, state, texts, told
 

@@ -25,6 +25,7 @@ from sojourn.gateway.cli.desk_work import DeskWork
 from sojourn.gateway.client import Client
 from sojourn.gateway.server import Server, ServerConfig
 from tests.integration.server_process import ServerProcess
+from tests.prepared import run_sojourn
 
 # -- keys ----------------------------------------------------------------------------------------------
 
@@ -334,8 +335,8 @@ def test_what_makes_no_sense_is_a_notice(line: str, notice: str) -> None:
 # -- the command ---------------------------------------------------------------------------------------
 
 
-def command(port: int, *options: str) -> list[str]:
-    return [sys.executable, "-m", "sojourn", "desk", "--port", str(port), "--name", "grace", *options]
+def words(port: int, *options: str) -> list[str]:
+    return ["desk", "--port", str(port), "--name", "grace", *options]
 
 
 @pytest.fixture
@@ -350,14 +351,8 @@ def test_in_a_pipe_the_desk_is_lines(server: ServerProcess) -> None:
         session_id = wire.create(user={"user_id": "ada", "display_name": "Ada"})
         wire.ok("message:send", session_id=session_id, text="Where is \x1b[31mit?")
         wire.ok("session:handover", session_id=session_id, queue="sales", note="a price")
-        result = subprocess.run(
-            command(server.address[1]),
-            input="/next\nOn its way\n/resolve\n",
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        typed = "/next\nOn its way\n/resolve\n"
+        result = run_sojourn(*words(server.address[1]), environment=os.environ, stdin=typed)
         assert (result.returncode, result.stderr) == (0, "")
         lines = result.stdout.splitlines()
         assert any(re.fullmatch(r"1  Ada waits in sales for \d:\d\d: a price", line) for line in lines)
@@ -373,7 +368,7 @@ def test_in_a_pipe_the_desk_is_lines(server: ServerProcess) -> None:
 
 
 def test_without_a_server_the_desk_says_one_line() -> None:
-    result = subprocess.run(command(1), input="", capture_output=True, text=True, timeout=30, check=False)
+    result = run_sojourn(*words(1), environment=os.environ)
     assert result.returncode == 1
     assert result.stderr.startswith("sojourn: no server answers at 127.0.0.1:1")
     assert result.stderr.count("\n") == 1
@@ -420,7 +415,7 @@ def test_in_a_terminal_keys_take_and_talk(server: ServerProcess, leave: str) -> 
     with server.connect() as wire:
         session_id = wire.create(user={"user_id": "ada", "display_name": "Ada"})
         wire.ok("session:handover", session_id=session_id, queue="sales")
-        desk = Terminal(command(server.address[1]))
+        desk = Terminal([sys.executable, "-m", "sojourn", *words(server.address[1])])
         desk.see("only looking")
         desk.type("\r")
         desk.see("Ada is yours")

@@ -13,21 +13,14 @@ from typer.testing import CliRunner
 from sojourn.gateway.cli import app
 from tests.integration.server_process import ServerProcess
 from tests.integration.wire import Wire
+from tests.prepared import run_sojourn
 
 
 def sojourn(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_") and key != "COLUMNS"
     }
-    return subprocess.run(
-        [sys.executable, "-m", "sojourn", *arguments],
-        env=inherited | environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return run_sojourn(*arguments, environment=inherited | environment, stdin=stdin)
 
 
 @pytest.fixture(scope="module")

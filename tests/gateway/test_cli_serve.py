@@ -6,13 +6,13 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.integration.server_process import ServerProcess
+from tests.prepared import run_sojourn
 
 
 def serve(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -20,16 +20,8 @@ def serve(folder: Path, *options: str, **environment: str) -> subprocess.Complet
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_") and key != "COLUMNS"
     }
-    return subprocess.run(
-        [sys.executable, "-m", "sojourn", "serve", "--port", "0", "--http-port", "off", *options],
-        cwd=folder,
-        env=inherited | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    words = ("serve", "--port", "0", "--http-port", "off", *options)
+    return run_sojourn(*words, environment=inherited | environment, folder=folder)
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], code: int, says: str) -> None:
@@ -41,7 +33,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], code: int, says: s
 
 
 def test_ready_line_names_both_ports_and_health_answers(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, "--http-port", "0") as server:
+    with ServerProcess(tmp_path, "--http-port", "0", fresh=True) as server:
         match = re.fullmatch(r"ready tcp=127\.0\.0\.1:\d+ http=(127\.0\.0\.1:\d+)", server.ready_line)
         assert match
         with urllib.request.urlopen(f"http://{match[1]}/healthz", timeout=5) as answer:

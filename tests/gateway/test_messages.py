@@ -68,6 +68,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "session:release": {"session_id": "s"},
     "session:resolve": {"session_id": "s"},
     "session:tag": {"session_id": "s", "add": ["a"], "remove": []},
+    "session:remind": {"session_id": "s", "name": "later", "after": 0, "data": [1]},
     "session:list": {
         "status": "closed",
         "handling": "queued",
@@ -104,6 +105,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
     "watch": {"queues": ["q"]},
     "session:erase": {"session_id": "s", "user_id": "ada"},
+    "session:fork": {"session_id": "s", "at_seq": 3, "channel": "lab", "request_key": "k"},
     "session:why": {"session_id": "s"},
     "webhook:resend": {"dead_id": 7},
 }
@@ -148,6 +150,8 @@ WRONG: dict[str, list[Any]] = {
     "handling": ["nobody", 1],
     "action": ["pause", "", 1, True],
     "author": ["agent", "", 1],
+    "name": ["", 1, [], {}],
+    "after": NOT_A_DURATION[1:],
 }  # fmt: skip
 
 # request, payload that replaces keys of the whole one, and the path that is named
@@ -265,6 +269,7 @@ ROLES = {
     "session:release": {"agent", "service"},
     "session:resolve": {"agent", "service"},
     "session:tag": {"agent", "service"},
+    "session:remind": {"agent", "service"},
     "session:list": {"agent", "service"},
     "broadcast:send": {"agent", "service"},
     "watch": {"agent", "service"},

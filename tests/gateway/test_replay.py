@@ -3,8 +3,7 @@
 import asyncio
 import importlib.util
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from sojourn.gateway.replay import ReplayFailed, Summary, replay
 from sojourn.gateway.replay_virtual import replay_virtually
 from sojourn.storage import Reader
 from tests.integration.server_process import ServerProcess
+from tests.prepared import run_sojourn
 
 LIMIT = 200
 
@@ -230,10 +230,9 @@ def test_replay_without_a_server_says_how_to_start_one(conversations: list[Conve
 
 
 def test_replay_command_prints_one_object() -> None:
-    command = [sys.executable, "-m", "sojourn", "replay", "--virtual-time", "--limit", "30", "--json"]
-    result = subprocess.run(
-        [*command, "--session-timeout", "300"], capture_output=True, text=True, check=True
-    )
+    words = ("replay", "--virtual-time", "--limit", "30", "--json", "--session-timeout", "300")
+    result = run_sojourn(*words, environment=os.environ)
+    assert result.returncode == 0, result.stderr
     counted = json.loads(result.stdout)
     assert {"conversations", "messages", "sessions_created", "sessions_expired", "events", "elapsed"} <= set(
         counted
@@ -242,7 +241,6 @@ def test_replay_command_prints_one_object() -> None:
 
 
 def test_timeouts_without_virtual_time_are_a_usage_error() -> None:
-    command = [sys.executable, "-m", "sojourn", "replay", "--session-timeout", "60"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_sojourn("replay", "--session-timeout", "60", environment=os.environ)
     assert result.returncode == 2
     assert "--session-timeout goes with --virtual-time" in result.stderr

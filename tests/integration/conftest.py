@@ -15,7 +15,37 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.server_process import ServerProcess
+from tests.integration.web_wire import Kind, WebWire
 from tests.integration.wire import Wire
+
+DOORS = ("tcp", "websocket-msgpack", "websocket-json")
+BY_EVERY_DOOR = {
+    f"test_wire_{name}"
+    for name in (
+        "context",
+        "create",
+        "desk",
+        "envelope",
+        "fork",
+        "history",
+        "humans",
+        "lifecycle",
+        "messages",
+        "once",
+        "payloads",
+        "pushes",
+    )
+}
+"""The files whose tests run over each transport and in each kind of message; the others are about one server,
+one file or TCP's own frames.
+"""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let the connections of a test come in by each door."""
+    if "door" in metafunc.fixturenames:
+        everywhere = metafunc.definition.path.stem in BY_EVERY_DOOR
+        metafunc.parametrize("door", DOORS if everywhere else DOORS[:1])
 
 
 class Connect(Protocol):
@@ -41,22 +71,28 @@ class Launch(Protocol):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The shared server, with every setting at its default."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as process:
+    with ServerProcess(tmp_path_factory.mktemp("server"), "--http-port", "0") as process:
         yield process
         assert process.stop() == 0
         assert not process.complaints()
 
 
 @pytest.fixture
-def connect(server: ServerProcess) -> Iterator[Connect]:
-    """Opens connections to the shared server, or to the one that is given."""
+def connect(server: ServerProcess, door: str) -> Iterator[Connect]:
+    """Opens connections to the shared server, by `door`, or to the one that is given, by TCP."""
     shared = server
     with ExitStack() as stack:
 
         def open_connection(
             role: str | None = None, identity: str | None = None, *, server: ServerProcess | None = None
         ) -> Wire:
-            return stack.enter_context((server or shared).connect(role, identity))
+            if door == "tcp" or server is not None:
+                return stack.enter_context((server or shared).connect(role, identity))
+            kind: Kind = "json" if door == "websocket-json" else "msgpack"
+            wire = stack.enter_context(WebWire(shared.http_address, kind))
+            if role is not None or identity is not None:
+                wire.ok("hello", protocol=1, role=role or "user", identity=identity)
+            return wire
 
         yield open_connection
 

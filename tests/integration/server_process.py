@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.integration.wire import Wire
+from tests.prepared import Command
 
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 20.0
@@ -22,7 +23,7 @@ class ServerProcess:
 
     folder: holds the database (`sessions.db`) and the log; a second server on the same folder goes on
     with the same sessions. options: further command line arguments. environment: `SOJOURN_*` variables.
-    memory: no file at all.
+    memory: no file at all. fresh: by an interpreter that has read nothing yet.
     """
 
     def __init__(
@@ -31,24 +32,35 @@ class ServerProcess:
         *options: str,
         environment: dict[str, str] | None = None,
         memory: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.path = folder / "sessions.db"
         self.log = folder / "server.log"
         where = ["--durability", "memory"] if memory else ["--db", str(self.path)]
-        command = [sys.executable, "-m", "sojourn", "serve", *where, "--port", "0", "--http-port", "off"]
+        words = ["serve", *where, "--port", "0", "--http-port", "off", *options]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_")}
+        whole = inherited | (environment or {})
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=folder,
-                env=inherited | (environment or {}),
-            )
+            self._process: subprocess.Popen[bytes] | Command
+            if fresh:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "sojourn", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=folder,
+                    env=whole,
+                )
+            else:
+                self._process = Command(words, environment=whole, folder=folder, stderr=log.fileno())
         self.ready_line = self._wait_for_ready()
         host, _, port = _value(self.ready_line, "tcp").rpartition(":")
         self.address = (host, int(port))
+        self.http_address = self.address
+        """Of the HTTP port, where the options have one."""
+        if " http=" in self.ready_line:
+            host, _, port = _value(self.ready_line, "http").rpartition(":")
+            self.http_address = (host, int(port))
 
     def __enter__(self) -> Self:
         return self

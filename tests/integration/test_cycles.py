@@ -152,6 +152,58 @@ def test_connections_that_come_and_go_leave_nothing_for_the_collector(
         assert runner.run(run()) == Counter()
 
 
+class WebCaller:
+    """A WebSocket client of one request, on a blocking socket: a library's would leave its own cycles."""
+
+    def __init__(self, address: tuple[str, int], end: bytes) -> None:
+        with socket.create_connection(address, timeout=30) as connection:
+            file = connection.makefile("rb")
+            connection.sendall(
+                b"GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            while file.readline() != b"\r\n":
+                pass
+            body = b'{"type":"session:create","id":1}'
+            connection.sendall(b"\x81" + bytes([0x80 | len(body)]) + bytes(4) + body)
+            assert file.read(2)[0] == 0x81
+            connection.sendall(end)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [b"\x88\x80\x00\x00\x00\x00", b"\x82\x00", b""],
+    ids=["closes", "breaks the protocol", "breaks off"],
+)
+def test_websockets_that_come_and_go_leave_nothing_for_the_collector(end: bytes) -> None:
+    def come_and_go(address: tuple[str, int], visits: int) -> None:
+        for _ in range(visits):
+            WebCaller(address, end)
+
+    async def run() -> Counter[str]:
+        async with Runtime(None) as runtime:
+            server = Server(runtime, ServerConfig(port=0, http_port=0))
+            await server.start()
+            address = server.http_address
+            assert address is not None
+
+            async def visits(count: int) -> None:
+                await asyncio.to_thread(come_and_go, address, count)
+                while server.connections:  # noqa: ASYNC110  # it tells nobody when the last one is gone
+                    await asyncio.sleep(0)
+                await settle(runtime)
+
+            await visits(10)
+            with garbage() as found:
+                await visits(100)
+            await server.drain()
+        return found
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(run())
+    assert not {kind for kind, count in found.items() if count >= 100}, found
+
+
 def test_sessions_that_end_leave_nothing_for_the_collector() -> None:
     clock = VirtualClock()
 

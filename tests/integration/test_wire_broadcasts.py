@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Generator
@@ -21,6 +20,7 @@ from standardwebhooks import Webhook as Verifier  # pyright: ignore[reportMissin
 from tests.integration.conftest import Launch
 from tests.integration.server_process import ServerProcess
 from tests.integration.wire import Closed, Map, Wire
+from tests.prepared import run_sojourn
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(24))).decode()
 
@@ -128,14 +128,7 @@ def test_killed_in_the_middle_it_is_finished_and_nobody_hears_it_twice(
 
 
 def sojourn(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sojourn", *words],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        env={**os.environ, "COLUMNS": "250"},
-    )
+    return run_sojourn(*words, environment={**os.environ, "COLUMNS": "250"})
 
 
 def command(server: ServerProcess, *words: str) -> subprocess.CompletedProcess[str]:

@@ -46,7 +46,7 @@ def test_a_new_session_is_active_handled_by_the_ai_and_lasts_an_hour(user: Wire,
     assert (session["status"], session["handling"]) == ("active", "ai")
     assert (session["assignee"], session["queue"]) == (None, None)
     assert (session["context"], session["context_version"]) == ({}, 1)
-    assert (session["metadata"], session["tags"], session["channel"]) == ({}, [], "tcp")
+    assert (session["metadata"], session["tags"], session["channel"]) == ({}, [], user.channel)
     assert before <= session["created_at"] <= time.time()
     assert (session["closed_at"], session["expired_at"]) == (None, None)
     assert (session["close_reason"], session["expiry_reason"]) == (None, None)

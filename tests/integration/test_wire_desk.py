@@ -15,6 +15,7 @@ from tests.integration.wire import Map, Wire
     [
         ("agent", "session:rate", {"rating": 3}),
         ("user", "session:tag", {"add": ["a"]}),
+        ("user", "session:remind", {"name": "later", "after": 60}),
         ("user", "session:list", {}),
         ("user", "session:erase", {}),
         ("agent", "session:erase", {}),
@@ -35,6 +36,38 @@ def test_in_an_open_server_every_role_may_touch_any_session(
     wire = connect(role, "a stranger")
     for kind in ("session:get", "session:history", "session:resume", "session:close", "session:reopen"):
         assert wire.ok(kind, session_id=session_id)
+
+
+# -- remind ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["agent", "service"])
+def test_a_reminder_fires_at_its_instant_unless_the_user_speaks_before(
+    connect: Connect, user: Wire, session_id: str, role: str
+) -> None:
+    wire = connect(role)
+    later: Map = {"session_id": session_id, "name": "later", "data": {"n": 1}}
+    reply = wire.ok("session:remind", **later, after=3600)
+    assert (reply["type"], reply["name"], reply["seq"]) == ("session:reminder_set", "later", 2)
+    event = wire.history(session_id)[-1]
+    assert (event["type"], event["due_at"]) == ("reminder:set", reply["due_at"])
+    assert reply["due_at"] == pytest.approx(event["at"] + 3600)
+    user.ok("message:send", session_id=session_id, text="I am back")  # cancels it
+    reply = wire.ok("session:remind", **later, after=0)
+    set_again, fired = wire.history(session_id)[-2:]
+    assert (set_again["type"], set_again["seq"]) == ("reminder:set", reply["seq"])
+    assert (fired["type"], fired["name"], fired["data"]) == ("reminder:fired", "later", {"n": 1})
+    assert fired["at"] == reply["due_at"]
+
+
+@pytest.mark.parametrize(("key", "bad"), [("name", "x" * 201), ("after", 1e10)])
+def test_a_reminder_too_long_a_name_or_too_far_away_is_refused(
+    service: Wire, session_id: str, key: str, bad: Any
+) -> None:
+    later: Map = {"session_id": session_id, "name": "later", "after": 60, key: bad}
+    error = service.refused("session:remind", **later)
+    assert (error["code"], error["details"]["key"]) == ("invalid_payload", key)
+    assert service.session(session_id)["seq"] == 1
 
 
 # -- rate and tag ------------------------------------------------------------------------------------

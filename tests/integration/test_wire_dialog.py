@@ -1,13 +1,13 @@
 """`sojourn serve --dialog`: a server that answers with a dialog file."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.integration.server_process import ServerProcess
 from tests.integration.wire import Wire
+from tests.prepared import run_sojourn
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "order_status.yaml"
 
@@ -58,13 +58,7 @@ def test_a_server_does_not_start_with_a_wrong_dialog(tmp_path: Path, text: str |
     path = tmp_path / "bad.yaml"
     if text is not None:
         path.write_text(text)
-    command = [sys.executable, "-m", "sojourn", "serve", "--port", "0", "--http-port", "off"]
-    result = subprocess.run(
-        [*command, "--db", str(tmp_path / "s.db"), "--dialog", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    words = ("serve", "--port", "0", "--http-port", "off", "--db", str(tmp_path / "s.db"))
+    result = run_sojourn(*words, "--dialog", str(path), environment=os.environ)
     assert result.returncode == 1
     assert why in result.stderr

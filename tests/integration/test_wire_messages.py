@@ -143,7 +143,7 @@ def test_a_users_first_message_creates_a_session(user: Wire, user_id: str) -> No
     assert isinstance(reply["resume_token"], str)
     session = user.session(reply["session_id"])
     assert session["user"] == {"user_id": user_id, "display_name": "Ada"}
-    assert (session["channel"], session["status"]) == ("tcp", "active")
+    assert (session["channel"], session["status"]) == (user.channel, "active")
     created, message = user.history(reply["session_id"])
     assert (created["type"], message["type"]) == ("session:created", "message:received")
     assert reply["seq"] == message["seq"] == 2
@@ -165,13 +165,13 @@ def test_a_users_message_goes_to_the_newest_session(user: Wire, user_id: str) ->
 
 def test_a_user_has_sessions_of_their_own_on_each_channel(user: Wire, user_id: str) -> None:
     person = {"user_id": user_id}
-    tcp = user.ok("message:send", user=person, text="x")["session_id"]
+    usual = user.ok("message:send", user=person, text="x")["session_id"]
     sms = user.ok("message:send", user=person, channel="sms", text="x")
     assert sms["created"]
-    assert sms["session_id"] != tcp
+    assert sms["session_id"] != usual
     assert user.session(sms["session_id"])["channel"] == "sms"
     assert user.ok("message:send", user=person, channel="sms", text="x")["session_id"] == sms["session_id"]
-    assert user.ok("message:send", user=person, channel="tcp", text="x")["session_id"] == tcp
+    assert user.ok("message:send", user=person, channel=user.channel, text="x")["session_id"] == usual
 
 
 def test_a_users_message_reopens_their_newest_closed_session(user: Wire, user_id: str) -> None:

@@ -25,6 +25,7 @@ TAKES_SESSION: dict[str, Map] = {
     "session:detach": {},
     "session:rate": {"rating": 3},
     "session:tag": {"add": ["a"]},
+    "session:remind": {"name": "later", "after": 60},
     "message:send": {"text": "x"},
     "message:compose": {"action": "start"},
     "message:read": {"read_seq": 1},
@@ -57,6 +58,10 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "session:reopen": {"attach": NO_BOOLEAN},
     "session:rate": {"rating": [*NO_COUNT, 0, 6], "feedback": NO_STRING},
     "session:tag": {"add": [*NO_LIST, [1]], "remove": [*NO_LIST, [1]]},
+    "session:remind": {
+        "name": [*NO_STRING, ""],
+        "after": ["5", -1, True, [], {}, float("nan"), float("inf")],
+    },
     "session:list": {
         "status": [*NO_STRING, "open"],
         "handling": [*NO_STRING, "robot"],

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Connect, Launch
-from tests.integration.server_process import ServerProcess
 from tests.integration.wire import Closed, Wire
+from tests.prepared import run_sojourn
 
 
-def test_the_ready_line_names_the_address_and_no_http_when_that_is_off(server: ServerProcess) -> None:
+def test_the_ready_line_names_the_address_and_no_http_when_that_is_off(launch: Launch) -> None:
+    server = launch(memory=True)
     assert server.ready_line.startswith("ready ")
     assert server.address[0] == "127.0.0.1"
     assert server.address[1] != 0
@@ -49,26 +48,9 @@ def test_settings_come_from_the_environment_too_and_options_go_before(
 
 
 def test_memory_durability_refuses_a_database_path(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "sojourn",
-        "serve",
-        "--durability",
-        "memory",
-        "--db",
-        str(tmp_path / "a.db"),
-    ]
+    words = ("serve", "--durability", "memory", "--db", str(tmp_path / "a.db"))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_")}
-    ended = subprocess.run(
-        [*command, "--port", "0", "--http-port", "off"],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-        cwd=tmp_path,
-        env=environment,
-    )
+    ended = run_sojourn(*words, "--port", "0", "--http-port", "off", environment=environment, folder=tmp_path)
     assert ended.returncode != 0
     assert not ended.stdout.startswith("ready ")
     assert ended.stderr

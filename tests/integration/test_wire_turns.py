@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Launch
 from tests.integration.server_process import ServerProcess
+from tests.prepared import run_sojourn
 
 AGENT = '''
 import asyncio
@@ -160,14 +160,8 @@ def test_an_agent_that_is_not_there_stops_the_server_with_one_line(
     tmp_path: Path, place: str, word: str
 ) -> None:
     folder = folder_with_agent(tmp_path)
-    ended = subprocess.run(
-        [sys.executable, "-m", "sojourn", "serve", "--port", "0", "--http-port", "off", "--agent", place],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    words = ("serve", "--port", "0", "--http-port", "off", "--agent", place)
+    ended = run_sojourn(*words, environment=os.environ, folder=folder)
     assert ended.returncode == 2
     assert word in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1

@@ -84,6 +84,9 @@ def _check_keys(value: object) -> None:
 class Wire:
     """One connection: sends requests, gives each its reply, keeps what was pushed meanwhile in `pushes`."""
 
+    channel = "tcp"
+    """Of sessions that name none."""
+
     def __init__(self, address: tuple[str, int], *, receive_buffer: int | None = None) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer is not None:  # only takes full effect before the connection exists
@@ -124,7 +127,11 @@ class Wire:
             raise Closed from error
 
     def send_map(self, frame: Map) -> None:
-        self.send_raw(framed(pack(frame)))
+        self.send_raw(self.encoded(frame))
+
+    def encoded(self, frame: Map) -> bytes:
+        """`frame` as this transport carries it."""
+        return framed(pack(frame))
 
     def send(self, kind: str, /, **payload: Any) -> int:
         """Sends a request under an id of its own, which is returned."""
@@ -137,7 +144,7 @@ class Wire:
         ids = [next(self._ids) for _ in requests]
         self.send_raw(
             b"".join(
-                framed(pack({"type": kind, "id": request_id, **payload}))
+                self.encoded({"type": kind, "id": request_id, **payload})
                 for request_id, (kind, payload) in zip(ids, requests, strict=True)
             )
         )

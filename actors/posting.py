@@ -1,0 +1,103 @@
+"""Steps that any thread has the loop thread take."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any
+
+from .core import Core
+from .errors import Draining
+from .futures import LoopFuture
+
+logger = logging.getLogger(__name__)
+
+Posted = tuple[Callable[..., object], tuple[Any, ...], "LoopFuture[Any] | None"]
+"""A step to take on the loop thread, what it is called with, and who hears of a refusal."""
+
+
+class Posting:
+    """The way from the caller's thread to the loop's.
+
+    From another thread a step is posted: the loop is called once for all that is posted in a burst.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id: int | None = None
+        self._posted: deque[Posted] = deque()
+        self._called = False
+        self._ended = False
+
+    def open(self) -> None:
+        """Take steps from now on, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread_id = get_ident()
+
+    def end(self) -> None:
+        """Take none any more; whoever waits for one hears `Draining`."""
+        self._ended = True
+        self._refuse_posted()
+
+    def close(self) -> None:
+        """The loop is gone."""
+        self._loop = self._thread_id = None
+
+    def do(
+        self, step: Callable[..., object], arguments: tuple[Any, ...], future: LoopFuture[Any] | None = None
+    ) -> None:
+        """Take a step on the loop thread; a refusal goes to the future."""
+        loop = self._loop
+        if loop is None:
+            msg = "enter the runtime first: `with Runtime(...) as runtime`"
+            raise RuntimeError(msg)
+        if future is not None:
+            future.producer = self._core.dispatcher
+        if get_ident() == self._thread_id:
+            self._take(step, arguments, future)
+            return
+        self._posted.append((step, arguments, future))
+        if not self._called:
+            self._called = True
+            try:
+                loop.call_soon_threadsafe(self._take_posted)
+            except RuntimeError:  # the loop has been closed by its owner
+                self._ended = True
+        # Looked at after the append, while `end` takes what is there after setting it: one of the two sees
+        # the other.
+        if self._ended:
+            self._refuse_posted()
+
+    def _take_posted(self) -> None:
+        self._called = False  # before the look, so that who posts behind it calls again
+        posted = self._posted
+        for _ in range(len(posted)):
+            step, arguments, future = posted.popleft()
+            try:
+                self._take(step, arguments, future)
+            except Exception:
+                logger.exception("a step from another thread failed")
+
+    def _refuse_posted(self) -> None:
+        """Nobody will take what is posted; from any thread."""
+        while True:
+            try:
+                _, _, future = self._posted.popleft()
+            except IndexError:
+                return
+            if future is not None:
+                future.set_exception((Draining, Draining("this runtime has stopped"), None))
+
+    def _take(
+        self, step: Callable[..., object], arguments: tuple[Any, ...], future: LoopFuture[Any] | None
+    ) -> None:
+        try:
+            if future is not None and self._core.draining:
+                raise Draining("this runtime is going down")
+            step(*arguments)
+        except Exception as error:  # whatever it is, whoever waits must hear it
+            if future is None:
+                raise
+            future.set_exception((type(error), error, None))
