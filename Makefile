@@ -41,7 +41,9 @@ conformance: $(STAMP) ## run Pykka's own tests on Sojourn's actors
 
 compiled: $(STAMP) ## compile what every message passes (needs a C compiler); `make pure` takes it back
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[compile]'
-	SOJOURN_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	@rm -f actors/*.so gateway/*.so sojourn/*.so  # or after a failure what was compiled before would run on
+	@SOJOURN_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace \
+	  || { rm -f actors/*.so gateway/*.so sojourn/*.so; echo "NOT COMPILED: this checkout runs as plain Python" >&2; exit 1; }
 
 pure: ## remove what `make compiled` made
 	rm -rf build actors/*.so gateway/*.so sojourn/*.so

@@ -10,6 +10,7 @@ from setuptools import setup
 
 COMPILED = (
     "sojourn/actors/audience.py",
+    "sojourn/actors/changes.py",
     "sojourn/actors/closing.py",
     "sojourn/actors/commits.py",
     "sojourn/actors/lifecycle.py",
@@ -21,6 +22,7 @@ COMPILED = (
     "sojourn/actors/session.py",
     "sojourn/actors/state.py",
     "sojourn/gateway/acknowledgements.py",
+    "sojourn/gateway/checking.py",
     "sojourn/gateway/framing.py",
     "sojourn/gateway/message_requests.py",
     "sojourn/gateway/messages.py",
@@ -29,6 +31,7 @@ COMPILED = (
     "sojourn/gateway/routing.py",
     "sojourn/gateway/session_requests.py",
     "sojourn/gateway/tcp.py",
+    "sojourn/gateway/websocket.py",
 )
 """Between the bytes of a read and the rows of a commit, and back."""
 

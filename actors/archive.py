@@ -11,7 +11,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from sojourn.storage import EVENT_NAMES, EVENT_TYPES, EventRow, ScopeRow, SessionRow
+from sojourn.storage import EVENT_NAMES, EVENT_TYPES, BroadcastRow, EventRow, ScopeRow, SessionRow
+from sojourn.storage.broadcasts import OUTCOMES
 
 from .context import SensitiveKeys
 from .events import session_map
@@ -30,6 +31,7 @@ MOST_KEYS: Final = 15
 _CONTEXT_KEY: Final = {"session:created": "context", "session:context:updated": "patch"}
 _AUTHORS: Final = frozenset({"user", "ai", "human", "system"})
 _MESSAGE_KEYS: Final = ("author", "message_id", "text", "attachments", "data")
+_OUTCOME_CODES: Final = {name: code for code, name in OUTCOMES.items()}
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -62,9 +64,11 @@ def _refuse_constant(name: str) -> None:
 # -- out ---------------------------------------------------------------------------------------------
 
 
-def header_item(*, secrets: bool, filters: Mapping[str, Any]) -> Item:
+def header_item(*, secrets: bool, sensitive_keys: Sequence[str], filters: Mapping[str, Any]) -> Item:
     """The first line: nothing in it tells one run from another of the same export."""
     item: Item = {"kind": "header", "format": FORMAT, "version": VERSION, "secrets": secrets}
+    if sensitive_keys:
+        item["sensitive_keys"] = list(sensitive_keys)
     return {**item, "filters": dict(filters)} if filters else item
 
 
@@ -74,10 +78,16 @@ def user_item(row: ScopeRow, sensitive: SensitiveKeys) -> Item:
     return {"kind": "user", "user_id": row.user_id, "version": row.version, "context": context}
 
 
-def session_item(row: SessionRow, session: Session, first_seq: int, sensitive: SensitiveKeys) -> Item:
+def session_item(
+    row: SessionRow,
+    session: Session,
+    first_seq: int,
+    sensitive: SensitiveKeys,
+    broadcasts: Mapping[str, int],
+) -> Item:
     """A session as `session:get` shows it, and what else is kept of it; `first_seq`: of its oldest event.
 
-    `session` is what `row` and the events behind its snapshot make.
+    `session` is what `row` and the events behind its snapshot make; `broadcasts` are those that reached it.
     """
     item: Item = {
         "kind": "session",
@@ -86,6 +96,8 @@ def session_item(row: SessionRow, session: Session, first_seq: int, sensitive: S
         "request_key": row.request_key,
         "resume_hash": None if row.resume_hash is None else row.resume_hash.hex(),
     }
+    if broadcasts:
+        item["broadcasts"] = {name: OUTCOMES[outcome] for name, outcome in broadcasts.items()}
     if first_seq > 1:
         item["first_seq"] = first_seq
         session.context = pack(sensitive.masked(unpack(session.context)))
@@ -129,6 +141,16 @@ def check_header(item: Item) -> None:
         raise BadItem(f"the header has no version, but {version!r}")
     if version > VERSION:
         raise BadItem(f"its format {version} is of a later Sojourn; this one reads up to {VERSION}")
+    sensitive_keys_of(item)
+
+
+def sensitive_keys_of(header: Item) -> list[str]:
+    """The patterns of keys that are masked for people where the export comes from."""
+    patterns = header.get("sensitive_keys", [])
+    texts: list[Any] = list(cast("Sequence[Any]", patterns)) if type(patterns) is list else [None]
+    if not all(type(each) is str for each in texts):
+        raise BadItem("sensitive_keys of the header is no list of texts")
+    return texts
 
 
 def user_row(item: Item) -> ScopeRow:
@@ -207,6 +229,20 @@ def rebuilt(item: Item, key: int, events: Sequence[EventRow]) -> tuple[SessionRo
         snapshot=freeze(session),
     )
     return row, session
+
+
+def broadcast_rows(item: Item, row: SessionRow) -> list[BroadcastRow]:
+    """Which broadcasts reached a session, from its line; they will not reach its user again."""
+    said = item.get("broadcasts")
+    if said is None:
+        return []
+    if type(said) is not dict or row.user_id is None:
+        raise BadItem("broadcasts is not a map, or the session is nobody's")
+    outcomes = cast("dict[str, Any]", said)
+    for name, outcome in outcomes.items():
+        if not name or not isinstance(outcome, str) or outcome not in _OUTCOME_CODES:
+            raise BadItem(f"broadcasts of {name[:64]!r} is {outcome!r}")
+    return [(row.user_id, name, row.key, _OUTCOME_CODES[outcome]) for name, outcome in outcomes.items()]
 
 
 def session_id_of(item: Item) -> str:

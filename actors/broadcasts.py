@@ -10,25 +10,18 @@ Requests under one `broadcast_id` come one after the other: two at once would bo
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from sojourn.storage import EVENT_TYPES, Reader, broadcasts
+from sojourn.storage import Reader, broadcasts
 
-from .closing import on_reopen
+from .broadcast import Broadcast, BroadcastOutcome, Progress, addressees
 from .context import check_patch
-from .errors import InvalidRequest, SessionError
-from .lifecycle import Status
-from .mail import Caller, ReplyTarget
-from .messages import BroadcastMessage, ReopenSession, UpdateContext
-from .packing import pack, unpack
-from .patching import on_update_context
-from .sending import new_message_id
-from .session import Elsewhere, SessionActor
-from .state import CREATED, REOPENED
-from .values import check_user
+from .errors import SessionError
+from .mail import ReplyTarget
+from .messages import BroadcastMessage
+from .packing import unpack
 
 if TYPE_CHECKING:
     from .reception import Reception
@@ -38,71 +31,7 @@ logger = logging.getLogger(__name__)
 
 SLICE: Final = 64
 """People at once: some milliseconds of the loop."""
-NEW, LIVE, AGAIN = 1, 2, 3
-"""Outcomes as stored: created, delivered, reopened."""
 OPTED_OUT: Final = "opted_out"
-INVALID: Final = "invalid_payload"
-_MESSAGE: Final = EVENT_TYPES["message:received"]
-_TEXTS: Final = ("display_name", "email", "phone", "language")
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Broadcast:
-    """One request: what is said, to whom, and how."""
-
-    broadcast_id: str
-    users: Iterable[Any]
-    """User maps; each needs a `user_id`. One that is wrong fails alone."""
-    by: Caller
-    author: str
-    channel: str
-    text: str | None = None
-    attachments: list[Any] | None = None
-    data: Any = None
-    context: dict[str, Any] | None = None
-    reopen: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class BroadcastOutcome:
-    """What became of it so far; somebody who is named twice counts once."""
-
-    broadcast_id: str
-    created: int = 0
-    delivered: int = 0
-    reopened: int = 0
-    failed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """{`user_id`, `code`} each."""
-
-    @property
-    def reached(self) -> int:
-        return self.created + self.delivered + self.reopened
-
-    def count(self, outcome: int) -> None:
-        """One more was reached."""
-        if outcome == NEW:
-            self.created += 1
-        elif outcome == LIVE:
-            self.delivered += 1
-        else:
-            self.reopened += 1
-
-    def fail(self, user_id: Any, code: str) -> None:
-        """One was not."""
-        self.failed.append({"user_id": user_id if isinstance(user_id, str) else None, "code": code})
-
-    def as_map(self) -> dict[str, Any]:
-        """The payload of `broadcast:sent`."""
-        return {
-            "broadcast_id": self.broadcast_id,
-            "created": self.created,
-            "delivered": self.delivered,
-            "reopened": self.reopened,
-            "failed": self.failed,
-        }
-
-
-Progress = Callable[[BroadcastOutcome], object]
 
 
 class Broadcasts:
@@ -175,7 +104,7 @@ class Broadcasts:
 
     async def _send(self, broadcast: Broadcast, progress: Progress | None) -> BroadcastOutcome:
         outcome = BroadcastOutcome(broadcast.broadcast_id)
-        people = _people(broadcast.users, outcome)
+        people = addressees(broadcast.users, outcome)
         while batch := list(islice(people, SLICE)):
             await self._slice(broadcast, dict(batch), outcome)
             if progress is not None:
@@ -291,29 +220,6 @@ class _Answer:
         self._answers.one_more()
 
 
-def _people(users: Iterable[Any], outcome: BroadcastOutcome) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each person once; what is no user map with a user_id has failed."""
-    seen: set[str] = set()
-    for user in users:
-        if not _is_addressee(user):
-            outcome.fail(user.get("user_id") if isinstance(user, dict) else None, INVALID)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        elif user["user_id"] not in seen:
-            seen.add(user["user_id"])
-            yield user["user_id"], user
-
-
-def _is_addressee(user: Any) -> bool:
-    if not isinstance(user, dict):
-        return False
-    try:
-        check_user(user)
-    except InvalidRequest:
-        return False
-    known = cast("dict[str, Any]", user)
-    told = (known.get(key) for key in _TEXTS)
-    return known.get("user_id") is not None and all(each is None or isinstance(each, str) for each in told)
-
-
 def _look_up(
     broadcast_id: str, user_ids: Sequence[str]
 ) -> Callable[[Reader], tuple[dict[str, int], set[str]]]:
@@ -328,51 +234,3 @@ def _look_up(
         return reached, opted_out
 
     return ask
-
-
-def on_broadcast(actor: SessionActor, request: BroadcastMessage) -> int | Elsewhere:
-    """A broadcast's message: a closed session takes it without reopening, unless it says so; nobody is
-    assigned by it. Answer: the outcome, which is stored in the same commit.
-    """
-    session = actor.session
-    shared = actor.shared
-    at = request.now
-    if session.due_at <= at or at < session.last_at:
-        at = actor.pass_time(at)
-    if session.status is Status.EXPIRED:
-        return shared.address_again(actor, request)
-    created = request.created
-    outcome = NEW if created else LIVE
-    flags = CREATED if created else 0
-    closed = session.status is Status.CLOSED
-    reopens = closed and request.reopen
-    context = request.context if reopens or not closed else None
-    if context is not None:
-        shared.merged(session.context_map(), context)
-    if reopens:
-        on_reopen(actor, ReopenSession(request.by, at, None, False))
-        outcome = AGAIN
-        flags |= REOPENED
-    if session.status is Status.ACTIVE:
-        flags |= shared.message_flags[request.author]
-        if context is not None:
-            on_update_context(actor, UpdateContext(request.by, at, None, False, context, None))
-    message_id = new_message_id(session)
-    payload: dict[str, Any] = {
-        "author": request.author,
-        "message_id": message_id,
-        "text": request.text,
-        "attachments": request.attachments,
-        "data": request.data,
-        "broadcast_id": request.broadcast_id,
-    }
-    if request.author_id is not None:
-        payload["author_id"] = request.author_id
-    session.apply_message(at, request.author, message_id, flags)
-    actor.keep(_MESSAGE, pack(payload), at, flags, None)
-    row = (request.user_id, request.broadcast_id, session.key, outcome)
-    shared.commits.gathering.broadcasts.append(row)
-    return outcome
-
-
-HANDLERS: Final[Mapping[type, Callable[[SessionActor, Any], Any]]] = {BroadcastMessage: on_broadcast}

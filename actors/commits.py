@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sojourn.storage import Batch, BroadcastRow, EventRow, Gone, ScopeRow, SessionRow, StorageError
+from sojourn.storage import Batch, EventRow, SessionRow, StorageError
 
 from .errors import SessionError, StorageFailed
 from .mail import ReplyTarget
@@ -103,18 +103,14 @@ class Gathering:
 
     __slots__ = (
         "actors",
-        "broadcasts",
         "deadlines",
         "done",
-        "ended",
-        "erased",
         "events",
         "failed",
-        "gone",
         "older",
         "owed",
         "rows",
-        "scopes",
+        "stored",
         "turns",
     )
 
@@ -124,15 +120,10 @@ class Gathering:
         self.older: dict[int, list[SessionRow]] = {}
         """Rows that those replaced: they count again when what replaced them is taken back."""
         self.deadlines: dict[int, float | None] = {}
-        self.ended: list[int] = []
-        self.erased: list[int] = []
-        self.gone: dict[int, Gone] = {}
-        """How each of those comes to be removed."""
-        self.scopes: dict[str, ScopeRow] = {}
-        """Contexts of users by user_id, as they will be."""
         self.turns: dict[tuple[int, int], str | None] = {}
         """Turns of the agent by session key and seq: what is answered, or None at the end of one."""
-        self.broadcasts: list[BroadcastRow] = []
+        self.stored = Batch()
+        """What the store gets: rarer parts are put right there, and those above when the commit begins."""
         self.actors: list[SessionActor] = []
         self.owed: list[tuple[Any, Any]] = []
         self.done = False
@@ -143,9 +134,9 @@ class Gathering:
             self.events
             or self.rows
             or self.deadlines
-            or self.erased
-            or self.scopes
             or self.turns
+            or self.stored.erased
+            or self.stored.scopes
             or self.owed
         )
 
@@ -242,17 +233,12 @@ class GroupCommit:
         """Hand the gathering batch over; True when that was enough, and its answers were given."""
         batch = self._in_flight = self.gathering
         self.gathering = Gathering()
-        stored = Batch()
+        stored = batch.stored
         stored.events = batch.events
         stored.sessions = list(batch.rows.values())
         stored.deadlines = list(batch.deadlines.items())
-        stored.ended = batch.ended
-        stored.scopes = list(batch.scopes.values())
         if batch.turns:
             stored.turns = [(key, seq, message_id) for (key, seq), message_id in batch.turns.items()]
-        stored.broadcasts = batch.broadcasts
-        stored.erased = batch.erased
-        stored.gone = batch.gone
         if not self._writer.write(stored, self._stored):
             return False
         self._outcome = None

@@ -12,12 +12,22 @@ from typing import Any, Final, TypeVar
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
-from sojourn.storage import Batch, Durability, Journal, WriteFailed, outbox, read_open_turns
+from sojourn.storage import (
+    Batch,
+    Durability,
+    Journal,
+    WriteFailed,
+    add_sensitive_keys,
+    outbox,
+    read_open_turns,
+    read_sensitive_keys,
+)
 
-from . import broadcasts
 from .agent import Agent
 from .ahead import Ahead
 from .alarm import Alarm
+from .broadcast_message import BROADCAST_HANDLERS
+from .broadcasts import Broadcasts
 from .clock import Clock
 from .commits import Done, GroupCommit
 from .config import RuntimeConfig
@@ -79,6 +89,7 @@ class Core:
         journal = Journal.open(self.path, self.durability)
         self.epoch = journal.epoch
         try:
+            self._keep_sensitive_keys(journal)
             waiting = at_desk(journal)
             interrupted = [] if self._agent is None else read_open_turns(journal.connection)
         except BaseException:
@@ -106,7 +117,7 @@ class Core:
             reads=self.reads,
             handlers={
                 **HANDLERS,
-                **broadcasts.HANDLERS,
+                **BROADCAST_HANDLERS,
                 **TURN_HANDLERS,
                 **REMINDER_HANDLERS,
                 **FORK_HANDLERS,
@@ -127,7 +138,7 @@ class Core:
         self.shared.agent = self.agent
         self.reception = Reception(registry)
         self.forks = Forks(registry, self.reception)
-        self.broadcasts = broadcasts.Broadcasts(registry, self.reception, lambda: self.draining)
+        self.broadcasts = Broadcasts(registry, self.reception, lambda: self.draining)
         self.erasing = self.shared.erasing = Erasing(registry, self)
         self.retention = Retention(registry, self.erasing.look)
         self.alarm = Alarm(loop, self.clock, self.shared.wheel, registry)
@@ -138,6 +149,12 @@ class Core:
             recover(self.agent, interrupted)
         self.erasing.start()
         self.retention.start()
+
+    def _keep_sensitive_keys(self, journal: Journal) -> None:
+        """Who reads the file without our settings shall mask what we mask."""
+        keys = self.config.sensitive_keys
+        if not set(read_sensitive_keys(journal.connection)).issuperset(keys):
+            journal.tend(lambda connection: add_sensitive_keys(connection, keys))
 
     def write(self, batch: Batch, done: Done) -> bool:
         """Group commit's way to the store."""

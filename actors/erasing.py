@@ -20,6 +20,7 @@ from sojourn.storage import Journal, Receipt, Scrubbed, StorageError, erasure
 from sojourn.storage.insights import InsightsMissing, InsightsReader, insights_path
 
 from .answers import Erased
+from .awaited import Awaited
 from .errors import SessionError
 from .later import Later
 from .mail import Caller
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SESSIONS_PAGE: Final = 500
+LOOKS: Final = 5
+"""How often one looks for sessions of a person, at most: somebody may make new ones all the time."""
 RETRY: Final = 1.0
 """Seconds until what could not be done is tried again: a reader held an old state, or the disk was full."""
 MOST_RETRY: Final = 60.0
@@ -117,28 +120,36 @@ class Erasing:
 
     async def _erase_person(self, erasure_id: str, user_id: str, request: EraseSession) -> Receipt:
         registry = self._registry
-        await self._when_settled()  # whoever was created before is in storage
-        before_key: int | None = None
-        while True:
-            rows = await registry.shared.reads.get(_page_of(user_id, before_key))
-            if not rows:
+        # What was created before is in storage once all is settled; what came meanwhile, another look sees.
+        for _ in range(LOOKS):
+            await self._when_settled()
+            if not await self._erase_sessions(erasure_id, user_id, request):
                 break
+        shared = registry.shared
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        shared.commits.after(shared.scopes.erase(user_id), Awaited(gone), None)
+        await gone
+        now = shared.clock.now()
+        return await self._house.tend(lambda connection: erasure.end(connection, erasure_id, user_id, now))
+
+    async def _erase_sessions(self, erasure_id: str, user_id: str, request: EraseSession) -> int:
+        """Erase the sessions of a person that are in storage; how many there were."""
+        registry = self._registry
+        before_key: int | None = None
+        count = 0
+        while rows := await registry.shared.reads.get(_page_of(user_id, before_key)):
             before_key = rows[-1].key
+            count += len(rows)
             for row in rows:
                 future: asyncio.Future[Erased] = asyncio.get_running_loop().create_future()
-                again = replace(request, reply_to=_Answer(future), erasure_id=erasure_id)
+                again = replace(request, reply_to=Awaited(future), erasure_id=erasure_id)
                 registry.deliver(row.session_id, again)
                 try:
                     await future
                 except SessionError as error:
                     if error.code != "session_not_found":
                         raise
-        shared = registry.shared
-        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        shared.commits.after(shared.scopes.erase(user_id), _Answer(gone), None)
-        await gone
-        now = shared.clock.now()
-        return await self._house.tend(lambda connection: erasure.end(connection, erasure_id, user_id, now))
+        return count
 
     async def _when_settled(self) -> None:
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -231,12 +242,12 @@ class Erasing:
         return False
 
 
-async def paced(work: Awaitable[T]) -> T:
-    """Do it, then leave as much time to others: work behind those who wait for an answer."""
+async def paced(work: Awaitable[T], *, rest: float = 1.0) -> T:
+    """Do it, then leave to others the time that it took, times `rest`: they wait for an answer."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     answer = await work
-    await asyncio.sleep(min(loop.time() - began, 0.1))
+    await asyncio.sleep(min(rest * (loop.time() - began), 0.1))
     return answer
 
 
@@ -254,23 +265,6 @@ def _purged(path: str | None) -> int | None:
 def receipt_map(receipt: Receipt) -> dict[str, Any]:
     """A receipt as JSON has it; what is not known yet is left out."""
     return {name: value for name, value in receipt._asdict().items() if value is not None}
-
-
-class _Answer:
-    """Has a coroutine go on with an answer."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: "asyncio.Future[Any]") -> None:
-        self._future = future
-
-    def set(self, value: Any = None) -> None:
-        if not self._future.done():
-            self._future.set_result(value)
-
-    def set_exception(self, exc_info: Any = None) -> None:
-        if not self._future.done():
-            self._future.set_exception(exc_info[1])
 
 
 def _page_of(user_id: str, before_key: int | None) -> Callable[[Any], list[Any]]:

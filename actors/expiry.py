@@ -59,7 +59,7 @@ class Expiry:
                     shared.desk.on_expiry(session, row)
                     break
                 session.apply(lapse.event, lapse.at, lapse.payload, 0)
-            batch.ended.append(session.key)
+            batch.stored.ended.append(session.key)
         if session_ids:
             owed.append((Then(partial(self._expired, session_ids), partial(self._awake, session_ids)), None))
             shared.commits.arm()
@@ -86,8 +86,7 @@ class Expiry:
                 continue
             self._loading.expect(session_id, [])
             session_ids.append(session_id)
-            batch.erased.append(key)
-            batch.gone[key] = gone
+            batch.stored.erased[key] = gone
         if session_ids:
             then = Then(partial(self._expired, session_ids), partial(self._awake, session_ids))
             batch.owed.append((then, None))

@@ -6,8 +6,8 @@ Nothing is kept but the page at hand: an export of any length takes the same mem
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
-from sojourn.storage import EventRow, StoredSession, archive
-from sojourn.storage.archive import Connection, Selection
+from sojourn.storage import EventRow, archive
+from sojourn.storage.archive import Connection, Found, Selection
 
 from .archive import Item, end_item, event_item, header_item, session_item, user_item
 from .context import SensitiveKeys
@@ -23,6 +23,8 @@ class Wanted(NamedTuple):
     """Only sessions that have this tag now."""
     secrets: bool = False
     """Sensitive values in clear."""
+    sensitive_keys: tuple[str, ...] = ()
+    """Patterns of the keys whose values are sensitive."""
 
     def header(self) -> Item:
         """The first line of this export."""
@@ -31,12 +33,12 @@ class Wanted(NamedTuple):
             filters["session_ids"] = list(self.selection.session_ids)
         if self.tag is not None:
             filters["tag"] = self.tag
-        return header_item(secrets=self.secrets, filters=filters)
+        return header_item(secrets=self.secrets, sensitive_keys=sorted(self.sensitive_keys), filters=filters)
 
     @property
     def users_too(self) -> bool:
         """Are the contexts of users part of it? Those of all, or that of the one who is asked for."""
-        return self == Wanted(Selection(user_id=self.selection.user_id), secrets=self.secrets)
+        return self.tag is None and self.selection == Selection(user_id=self.selection.user_id)
 
 
 class Place(NamedTuple):
@@ -63,14 +65,13 @@ class Counts(NamedTuple):
 
 
 def export_items(
-    connection: Connection, wanted: Wanted, sensitive: SensitiveKeys, place: Place | None = None
+    connection: Connection, wanted: Wanted, place: Place | None = None
 ) -> Generator[Item, None, Counts]:
     """Every item of an export behind `place` (None: from the header on), in the one order there is.
 
     Raises SessionNotFound when the session of the place is gone. Its value is what was written in all.
     """
-    if wanted.secrets:
-        sensitive = SensitiveKeys()
+    sensitive = SensitiveKeys(() if wanted.secrets else wanted.sensitive_keys)
     selection = wanted.selection
     after_key = 0
     sessions, events = 0, 0
@@ -86,44 +87,39 @@ def export_items(
         after_key = key
         until = place.until_seq
         if until is None:
-            stored = archive.read_session(connection, key)
-            assert stored is not None
-            until = restore(stored).seq
+            found = archive.read_session(connection, key)
+            assert found is not None
+            until = restore(found.stored).seq
         for row in archive.read_events(connection, key, place.seq, until):
             yield event_item(row, place.session_id, sensitive)
             events += 1
     elif wanted.users_too:
         for user in archive.read_users(connection, selection.user_id, place.user_id):
             yield user_item(user, sensitive)
-    for stored, history in archive.read_sessions(connection, selection, after_key):
-        if wanted.tag is not None and wanted.tag not in restore(stored).tags:
+    for found in archive.read_sessions(connection, selection, after_key):
+        if wanted.tag is not None and wanted.tag not in restore(found.stored).tags:
             continue
         sessions += 1
-        for item in session_items(connection, stored, history, sensitive):
+        for item in session_items(connection, found, sensitive):
             yield item
             events += item["kind"] == "event"
     yield end_item(sessions, events)
     return Counts(sessions, events)
 
 
-def session_items(
-    connection: Connection,
-    stored: StoredSession,
-    history: list[EventRow] | None,
-    sensitive: SensitiveKeys,
-) -> Iterator[Item]:
-    """A session's line and its events; `history` None: they are read page by page."""
-    row = stored.row
-    session = restore(stored)
+def session_items(connection: Connection, found: Found, sensitive: SensitiveKeys) -> Iterator[Item]:
+    """A session's line and its events."""
+    row = found.stored.row
+    session = restore(found.stored)
     seq = session.seq
     events: Iterator[EventRow]
-    if history is None:
+    if found.history is None:
         events = archive.read_events(connection, row.key, 0, seq)
-        first = next(events, None)
     else:
-        events = iter(history)
-        first = next(events, None)
-    yield session_item(row, session, seq + 1 if first is None else first[1], sensitive)
+        events = iter(found.history)
+    first = next(events, None)
+    first_seq = seq + 1 if first is None else first[1]
+    yield session_item(row, session, first_seq, sensitive, found.broadcasts)
     if first is not None:
         yield event_item(first, row.session_id, sensitive)
     for each in events:
@@ -132,6 +128,6 @@ def session_items(
 
 def stored_items(connection: Connection, key: int) -> Iterator[dict[str, Any]]:
     """All that an export with secrets says of one session; nothing when there is none of this key."""
-    stored = archive.read_session(connection, key)
-    if stored is not None:
-        yield from session_items(connection, stored, None, SensitiveKeys())
+    found = archive.read_session(connection, key)
+    if found is not None:
+        yield from session_items(connection, found, SensitiveKeys())

@@ -23,7 +23,7 @@ from .messages import CreateSession
 from .packing import pack, unpack
 from .reception import Reception
 from .registry import RegistryActor
-from .requests import on_create
+from .requests import creation, on_create
 from .session import SessionActor
 from .state import COPIED
 
@@ -101,16 +101,7 @@ def on_fork(actor: SessionActor, request: ForkSession) -> Created:
     session = actor.session
     if session.seq:
         return on_create(actor, request)  # the same `request_key` again
-    payload = {
-        "user": request.user,
-        "context": request.context,
-        "metadata": request.metadata,
-        "channel": request.channel,
-        "timeouts": request.timeouts,
-        "tags": request.tags,
-        "by": request.by.as_map(),
-        "forked_from": request.forked_from,
-    }
+    payload = creation(request) | {"forked_from": request.forked_from}
     actor.record("session:created", payload, request.now, 0, request.origin)
     events = actor.join().events
     redaction = actor.shared.redaction

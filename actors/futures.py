@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pykka._types import OptExcInfo
 
-__all__ = ["LOCK", "LoopFuture", "StopFlag", "WouldDeadlock"]
+__all__ = ["LOCK", "LoopFuture", "WouldDeadlock"]
 
 T = TypeVar("T")
 
@@ -279,42 +279,6 @@ class LoopFuture(Future[T]):
             self._resolve(None, error, error.__traceback__)
         else:
             self._resolve(value, None, None)
-
-
-class StopFlag:
-    """What an actor has in place of a `threading.Event`: a bit, and something to wait on only when somebody
-    waits.
-    """
-
-    __slots__ = ("_gate", "_set")
-
-    def __init__(self) -> None:
-        self._set = False
-        self._gate: LoopFuture[None] | None = None
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        with LOCK:
-            self._set = True
-            gate, self._gate = self._gate, None
-        if gate is not None:
-            gate.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """True once it is set, False when that takes more than `timeout` seconds (None: as long as it
-        takes).
-        """
-        with LOCK:
-            if self._set:
-                return True
-            gate = self._gate = self._gate or LoopFuture()
-        try:
-            gate.get(timeout=timeout)
-        except Timeout:
-            return self._set
-        return True
 
 
 def _call(fn: Callable[[LoopFuture[T]], object], future: LoopFuture[T]) -> None:

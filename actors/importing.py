@@ -2,25 +2,37 @@
 
 A session that is there already, and the same, is passed over: so an import that was cut off is simply run
 again. Anything else that is there already is refused, and so is whatever does not fit: the error names the
-line. What came before it stays.
+line. What came before it stays. What was erased from the file is passed over, unless it is wanted back.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sojourn.storage import Batch, EventRow, Journal, archive
+from sojourn.storage import (
+    Batch,
+    BroadcastRow,
+    EventRow,
+    Journal,
+    SessionRow,
+    add_sensitive_keys,
+    archive,
+    broadcasts,
+)
+from sojourn.storage.erased import Erasures, restore
 from sojourn.storage.scopes import read_scopes
 
 from .archive import (
     BadItem,
     Item,
+    broadcast_rows,
     check_header,
     event_row,
     first_seq,
     from_line,
     last_seq,
     rebuilt,
+    sensitive_keys_of,
     session_id_of,
     user_row,
 )
@@ -51,6 +63,8 @@ class Imported:
     users: int = 0
     known: int = 0
     """Sessions that were there already, the same."""
+    erased: int = 0
+    """Sessions and contexts of users that were erased from this file, and were not taken."""
 
 
 class _Lines:
@@ -89,13 +103,18 @@ def check_first_line(line: bytes) -> None:
 
 
 def import_lines(
-    lines: Iterable[bytes], journal: Journal, report: Callable[[Imported], None] | None = None
+    lines: Iterable[bytes],
+    journal: Journal,
+    report: Callable[[Imported], None] | None = None,
+    *,
+    restore_erased: bool = False,
 ) -> Imported:
     """Take a whole export, its header first; `report` hears of what is stored, now and then.
 
+    With `restore_erased` also what was erased from the file: sessions, and whatever a person had before.
     Raises ImportRefused for a line that does not fit, or the StorageError of what could not be stored.
     """
-    taken = _Import(lines, journal, report)
+    taken = _Import(lines, journal, report, restore_erased=restore_erased)
     try:
         return taken.run()
     except BadItem as error:
@@ -104,7 +123,12 @@ def import_lines(
 
 class _Import:
     def __init__(
-        self, lines: Iterable[bytes], journal: Journal, report: Callable[[Imported], None] | None
+        self,
+        lines: Iterable[bytes],
+        journal: Journal,
+        report: Callable[[Imported], None] | None,
+        *,
+        restore_erased: bool,
     ) -> None:
         self._lines = _Lines(lines)
         self._journal = journal
@@ -114,6 +138,10 @@ class _Import:
         self._ids: set[str] = set()
         """Sessions that are to be stored with the batch."""
         self._requests: set[str] = set()
+        self._reached: set[tuple[str, str]] = set()
+        self._erasures = Erasures(journal.connection)
+        self._restore_erased = restore_erased
+        self._restored: list[str] = []
         self._of_session = 0
         """The line of the session at hand, while it is the one to blame."""
         self._imported = Imported()
@@ -124,7 +152,11 @@ class _Import:
         return self._of_session or self._lines.number
 
     def run(self) -> Imported:
-        check_header(self._lines.take())
+        header = self._lines.take()
+        check_header(header)
+        sensitive_keys = sensitive_keys_of(header)
+        if sensitive_keys:
+            self._journal.tend(lambda connection: add_sensitive_keys(connection, sensitive_keys))
         sessions = events = 0
         try:
             while True:
@@ -150,6 +182,9 @@ class _Import:
 
     def _user(self, item: Item) -> None:
         row = user_row(item)
+        if not self._restore_erased and self._erasures.erased_at(row.user_id) is not None:
+            self._imported.erased += 1
+            return
         known = read_scopes(self._journal.connection, [row.user_id]).get(row.user_id)
         if known is None:
             self._batch.scopes.append(row)
@@ -169,12 +204,21 @@ class _Import:
         rows = self._events(item, session_id)
         self._of_session = start
         row, _ = rebuilt(item, self._next_key, rows)
+        if self._was_erased(row):
+            if not self._restore_erased:
+                self._of_session = 0
+                self._imported.erased += 1
+                return len(rows)
+            self._restored.append(session_id)
         self._refuse_request(row.request_key)
+        reached = broadcast_rows(item, row)
+        self._refuse_reached(reached)
         self._of_session = 0
         self._next_key += 1
         self._ids.add(session_id)
         self._batch.sessions.append(row)
         self._batch.events += rows
+        self._batch.broadcasts += reached
         self._imported.sessions += 1
         self._imported.events += len(rows)
         if len(self._batch.events) >= BATCH_EVENTS or len(self._ids) >= BATCH_SESSIONS:
@@ -197,6 +241,13 @@ class _Import:
             raise BadItem(f"session {session_id!r} has events up to {last}, and here is another")
         return rows
 
+    def _was_erased(self, row: SessionRow) -> bool:
+        """Was the session erased, or its user, at its time or later? Who comes back later is welcome."""
+        if self._erasures.has_session(row.session_id):
+            return True
+        at = None if row.user_id is None else self._erasures.erased_at(row.user_id)
+        return at is not None and row.created_at <= at
+
     def _refuse_request(self, request_key: str | None) -> None:
         if request_key is None:
             return
@@ -204,6 +255,13 @@ class _Import:
         if other is not None or request_key in self._requests:
             raise BadItem(f"another session was created with its request_key {request_key!r}")
         self._requests.add(request_key)
+
+    def _refuse_reached(self, rows: list[BroadcastRow]) -> None:
+        for user_id, broadcast_id, _, _ in rows:
+            known = broadcasts.outcomes_of(self._journal.connection, broadcast_id, [user_id])
+            if known or (user_id, broadcast_id) in self._reached:
+                raise BadItem(f"broadcast {broadcast_id!r} reached user {user_id!r} in another session")
+            self._reached.add((user_id, broadcast_id))
 
     def _compare(self, item: Item, session_id: str, key: int) -> int:
         """Pass over a session that is there already, if it is the same."""
@@ -222,11 +280,15 @@ class _Import:
 
     def _store(self) -> None:
         batch = self._batch
+        if restored := self._restored:  # first: cut off in between, the import is run again
+            self._journal.tend(lambda connection: restore(connection, restored))
+            self._restored = []
         if batch.sessions or batch.scopes:
             self._journal.commit(batch)
         self._batch = Batch()
         self._ids.clear()
         self._requests.clear()
+        self._reached.clear()
         if self._journal.index_pending >= INDEX_AT:
             self._index()
         if self._report is not None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pykka import Actor, ActorRef, ActorRegistry
 
 from .dispatcher import Dispatcher, default_dispatcher, run_in_thread
-from .futures import LoopFuture, StopFlag
+from .futures import LoopFuture
 from .mailbox import Mailbox
+from .stop_flag import StopFlag
 
 if TYPE_CHECKING:
     from types import TracebackType

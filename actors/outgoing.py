@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from uuid import uuid4
 
-from .broadcasts import Broadcast
+from .broadcast import Broadcast
 from .errors import InvalidRequest
 from .handles import USER
 from .mail import Caller, Subscriber

@@ -243,8 +243,7 @@ class RegistryActor(LoopActor):
         session = actor.session
         session_id = session.session_id
         batch = actor.join()
-        batch.erased.append(session.key)
-        batch.gone[session.key] = gone
+        batch.stored.erased[session.key] = gone
         batch.deadlines.pop(session.key, None)
         frame = pack({"type": "session:expired", "session_id": session_id, "at": gone.at, "reason": "erased"})
         watchers = self.shared.desk.on_erasure(session, cause)

@@ -70,23 +70,22 @@ def on_create(actor: SessionActor, request: CreateSession) -> Created:
         return _created_before(actor, request)
     if request.attach and request.origin is not None:
         actor.attach(request.origin)
-    actor.record(
-        "session:created",
-        {
-            "user": request.user,
-            "context": request.context,
-            "metadata": request.metadata,
-            "channel": request.channel,
-            "timeouts": request.timeouts,
-            "tags": request.tags,
-            "by": request.by.as_map(),
-        },
-        request.now,
-        0,
-        request.origin,
-    )
+    actor.record("session:created", creation(request), request.now, 0, request.origin)
     actor.put_first_row(request.request_key, request.token_hash)
     return Created(session.session_id, session_map(session, actor.shared.sensitive))
+
+
+def creation(request: CreateSession) -> dict[str, Any]:
+    """What the first event of a session holds."""
+    return {
+        "user": request.user,
+        "context": request.context,
+        "metadata": request.metadata,
+        "channel": request.channel,
+        "timeouts": request.timeouts,
+        "tags": request.tags,
+        "by": request.by.as_map(),
+    }
 
 
 def _created_before(actor: SessionActor, request: CreateSession) -> Created:

@@ -130,9 +130,7 @@ class Restarts:
         ]
         for place in [place for place in gathering.turns if place[0] == key and place[1] > seq]:
             del gathering.turns[place]
-        if key in gathering.erased:
-            gathering.erased.remove(key)
-            gathering.gone.pop(key, None)
+        gathering.stored.erased.pop(key, None)
         if key in gathering.rows:
             rows = [*gathering.older.pop(key, ()), gathering.rows.pop(key)]
             kept = [row for row in rows if (row.seq or 1) <= seq]  # the first row came with the first event

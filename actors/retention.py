@@ -2,7 +2,7 @@
 
 A pass walks along all sessions, a page at a time, and removes those whose time is over, a few in each commit.
 The walk costs a read a page; how long a channel's sessions are kept is known here, storage only says when
-each ended. Between two steps as much time is left to others as the step took. A session that is gone leaves
+each ended. Between two steps others are left several times what the step took. A session that is gone leaves
 its id in the list of erasures, and nothing else.
 """
 
@@ -24,9 +24,11 @@ logger = logging.getLogger(__name__)
 
 PAGE: Final = 256
 """Sessions looked at in one read: some milliseconds for whoever reads behind it."""
-EVENTS_AT_ONCE: Final = 512
+EVENTS_AT_ONCE: Final = 128
 """Events of removed sessions in one commit; a longer session goes on behind its own."""
-SESSIONS_AT_ONCE: Final = 64
+SESSIONS_AT_ONCE: Final = 16
+REST: Final = 4.0
+"""For each second of work so many are left to others: nobody waits for this."""
 SHORTEST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 3600.0
 """Seconds between two passes: a tenth of what the shortest retention is, within these bounds."""
@@ -113,14 +115,14 @@ class Retention:
         after: int | None = 0
         while after is not None:
             now = shared.clock.now()
-            page = await paced(shared.reads.get(_page_of(now - shortest, after)))
+            page = await paced(shared.reads.get(_page_of(now - shortest, after)), rest=REST)
             old = [ended for ended in page.found if self._keeping.is_over(ended, now)]
             while old:
                 count, events = 0, 0
                 while count < min(len(old), SESSIONS_AT_ONCE) and events < EVENTS_AT_ONCE:
                     events += old[count].events
                     count += 1
-                await paced(self._remove(old[:count], now))
+                await paced(self._remove(old[:count], now), rest=REST)
                 del old[:count]
             after = page.last_key
 

@@ -4,33 +4,28 @@
 loop. Every method may be called from any thread, and returns a future that can be awaited and waited for.
 """
 
-import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from sojourn.storage import Durability
 
 from .agent import Agent
-from .answers import Accepted, Created
-from .broadcasts import BroadcastOutcome, Progress
+from .answers import Created
+from .broadcast import BroadcastOutcome, Progress
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig
 from .core import Core
+from .delivery import Viewed, deliver, deliver_text
 from .desk import Waiting
 from .errors import InvalidRequest
 from .expected import ExpectedAnswers
 from .futures import LoopFuture
 from .handles import SERVICE, Event, SentMessage, SessionHandle, Subscription
+from .hosting import Hosted
 from .mail import Request
-from .messages import SendMessage
-from .outgoing import text_message, whole_broadcast, whole_message
+from .outgoing import whole_broadcast, whole_message
 from .posting import Posting
-from .sending import new_message_id, on_send, take_text
 from .values import check_map, check_text, check_timeouts, check_user, is_plain_text
-
-T = TypeVar("T")
 
 
 @runtime_checkable
@@ -40,7 +35,7 @@ class Driving(Protocol):
     def drives(self, runtime: "Runtime") -> None: ...
 
 
-class Runtime:
+class Runtime(Hosted):
     """Sessions on one database file, or in memory."""
 
     def __init__(
@@ -65,54 +60,18 @@ class Runtime:
                 "memory has no file, the others need one"
             )
             raise ValueError(msg)
+        super().__init__()
         self.clock: Clock = SystemClock() if clock is None else clock
         self.config = RuntimeConfig() if config is None else config
         self.core = Core(path, durability, self.clock, self.config, agent)
         self._has_agent = agent is not None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
         self._expected = ExpectedAnswers(self.core, agent)
         self._posting = Posting(self.core)
         self._do = self._posting.do
 
-    # -- entering ----------------------------------------------------------------------------------
-
-    def __enter__(self) -> Self:
-        """Start, with a loop in a thread of its own; raises the `StorageError` of a file that cannot be
-        had.
-        """
-        loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=loop.run_forever, name="sojourn", daemon=True)
-        self._thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
-        except BaseException:
-            self._end_thread(loop)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        """Save every session and close the file."""
-        loop = self._loop
-        assert loop is not None
-        asyncio.run_coroutine_threadsafe(self.stop(), loop).result()
-        self._end_thread(loop)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
     async def start(self) -> None:
         """Open the file on the running loop; `async with` does it."""
-        self._loop = asyncio.get_running_loop()
+        self._enter_loop()
         self._posting.open()
         self.core.start()
         self._expected.open()
@@ -124,19 +83,8 @@ class Runtime:
         await self.core.stop()
         self._posting.end()
 
-    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine on the runtime's loop from plain code, and wait for it."""
-        loop = self._loop
-        assert loop is not None, "enter the runtime first"
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout)
-
-    def _end_thread(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = None
+    def _left_loop(self) -> None:
         self._posting.close()
-        loop.call_soon_threadsafe(loop.stop)
-        assert self._thread is not None
-        self._thread.join()
-        loop.close()
 
     # -- sessions ----------------------------------------------------------------------------------
 
@@ -279,14 +227,14 @@ class Runtime:
             and author_id is None
             and not self._has_agent
         ):
-            self._do(self._take_text, (sent, session_id, author, message_id, text, now), sent)
+            self._do(deliver_text, (self.core, sent, session_id, author, message_id, text, now), sent)
         else:
             listener = self._expected.listener
             message = whole_message(
                 now, text, message_id, data, attachments, context, author, author_id, listener
             )
             message.reply_to = sent
-            self._do(self._deliver, (session_id, message), sent)
+            self._do(deliver, (self.core, session_id, message), sent)
         return sent
 
     def broadcast(
@@ -373,55 +321,6 @@ class Runtime:
     ) -> LoopFuture[Any]:
         """Send a request of `messages.py` to a session; `view` makes the future's value of the answer."""
         future: LoopFuture[Any] = LoopFuture()
-        request.reply_to = future if view is None else _Viewed(future, view)
-        self._do(self._deliver, (session_id, request), future)
+        request.reply_to = future if view is None else Viewed(future, view)
+        self._do(deliver, (self.core, session_id, request), future)
         return future
-
-    def _deliver(self, session_id: str, request: Request) -> None:
-        self.core.registry.deliver(session_id, request)
-
-    def _take_text(
-        self, sent: SentMessage, session_id: str, author: str, message_id: str | None, text: str, now: float
-    ) -> None:
-        """Have the session take a text, at once if nothing stands in its way."""
-        registry = self.core.registry
-        actor = registry.live.get(session_id)
-        if actor is None or registry.shared.handlers[SendMessage] is not on_send:
-            registry.deliver(session_id, text_message(now, text, message_id, author, sent))
-            return
-        session = actor.session
-        seq = session.seq
-        known_id = new_message_id(session) if message_id is None else message_id
-        try:
-            taken = take_text(actor, author, known_id, text, now, None, message_id is None)
-        except Exception as error:  # noqa: BLE001  # as for any request: the registry starts it anew
-            message = text_message(now, text, message_id, author, sent)
-            registry.shared.crashed(actor, message, error, seq)
-            return
-        if taken:
-            batch = actor.batch
-            assert batch is not None
-            batch.owed.append((sent, Accepted(session_id, known_id, taken, False, False, False)))
-        else:
-            registry.deliver(session_id, text_message(now, text, message_id, author, sent))
-
-
-class _Viewed:
-    """A future that gets a view of the answer."""
-
-    __slots__ = ("_future", "_view")
-
-    def __init__(self, future: LoopFuture[Any], view: Callable[[Any], Any]) -> None:
-        self._future = future
-        self._view = view
-
-    def set(self, value: Any = None) -> None:
-        try:
-            viewed = self._view(value)
-        except Exception as error:  # noqa: BLE001  # whatever it is, whoever waits must hear it
-            self._future.set_exception((type(error), error, None))
-        else:
-            self._future.set(viewed)
-
-    def set_exception(self, exc_info: Any = None) -> None:
-        self._future.set_exception(exc_info)

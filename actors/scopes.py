@@ -11,7 +11,6 @@ Scopes are in memory while they are used: a bounded number of bytes, and whateve
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,7 @@ from .commits import Then
 from .context import APP_PREFIX, USER_PREFIX, SensitiveKeys, check_patch, check_size, merge_patch
 from .errors import InvalidRequest, VersionConflict
 from .packing import EMPTY_MAP, pack, unpack
+from .scope_cache import CACHE_BYTES, ScopeCache
 from .user_scope import FIRST_VERSION, Change, UserScope
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 Json = Any
 OPT_OUT: Final = "opt_out"
 """Key of the user's scope: true where the user wants no broadcasts."""
-CACHE_BYTES: Final = 32 << 20
-"""What scopes in memory may take, beside those that are not committed yet."""
 _LOAD_PAGE: Final = 256
 """Scopes brought into memory by one read."""
 _READ_AT_ONCE: Final = 1024
@@ -79,10 +77,7 @@ class Scopes:
         self._sensitive = sensitive
         self._max_keys = max_keys
         self._max_bytes = max_bytes
-        self.cache_bytes = cache_bytes
-        self._scopes: OrderedDict[str, UserScope] = OrderedDict()
-        """The longest unused first."""
-        self._bytes = 0
+        self.cache = ScopeCache(cache_bytes)
         self._awaited: dict[
             str, list[tuple[Callable[[UserScope], object], Callable[[Exception], object]]]
         ] = {}
@@ -96,23 +91,11 @@ class Scopes:
         values: dict[str, Json] = unpack(self._app)
         return values
 
-    @property
-    def in_memory(self) -> int:
-        """How many users' scopes are in memory."""
-        return len(self._scopes)
-
     # -- finding -----------------------------------------------------------------------------------
 
     def of(self, user_id: str) -> UserScope | None:
         """The user's scope, if it is in memory; else `load` it. A user who has none has an empty one."""
-        scope = self._scopes.get(user_id)
-        if scope is None:
-            return None
-        if scope.lost:
-            self._forget(scope)
-            return None
-        self._scopes.move_to_end(user_id)
-        return scope
+        return self.cache.get(user_id)
 
     def load(
         self,
@@ -146,7 +129,7 @@ class Scopes:
             self._load_next()
             for user_id in page:
                 # Erased meanwhile, it is here already, and newer than what was read.
-                scope = self.of(user_id) or self._put(_scope_of(user_id, rows))
+                scope = self.of(user_id) or self.cache.put(_scope_of(user_id, rows))
                 for done, _ in self._awaited.pop(user_id):
                     _tell(done, scope)
 
@@ -233,23 +216,21 @@ class Scopes:
         `checked` but other steps of the same handler.
         """
         scope, packed = change
-        self._bytes += len(packed) - len(scope.packed)
+        grown = len(packed) - len(scope.packed)
         scope.packed = packed
         scope.version += 1
         self._await(scope, batch)
-        batch.scopes[scope.user_id] = ScopeRow(scope.user_id, scope.version, packed)
-        self._make_room()
+        batch.stored.scopes.append(ScopeRow(scope.user_id, scope.version, packed))
+        self.cache.grow(grown)
 
     def erase(self, user_id: str) -> "Gathering":
         """Remove the user's scope with the commit of the batch that is returned."""
         batch = self._commits.gathering
-        known = self._scopes.get(user_id)
-        if known is not None:
-            self._forget(known)
+        self.cache.forget(user_id)
         scope = UserScope(user_id)
         self._await(scope, batch)
-        batch.scopes[user_id] = ScopeRow(user_id, FIRST_VERSION, None)
-        self._put(scope)
+        batch.stored.scopes.append(ScopeRow(user_id, FIRST_VERSION, None))
+        self.cache.put(scope)
         self._commits.arm()
         return batch
 
@@ -264,33 +245,10 @@ class Scopes:
                 scope.batch = None
 
         def lost(_error: Exception) -> None:
-            if self._scopes.get(scope.user_id) is scope:
-                self._forget(scope)
+            if self.cache.holds(scope):
+                self.cache.forget(scope.user_id)
 
         batch.owed.append((Then(stored, lost), None))
-
-    # -- memory ------------------------------------------------------------------------------------
-
-    def _put(self, scope: UserScope) -> UserScope:
-        self._scopes[scope.user_id] = scope
-        self._bytes += scope.size_bytes
-        self._make_room()
-        return scope
-
-    def _forget(self, scope: UserScope) -> None:
-        del self._scopes[scope.user_id]
-        self._bytes -= scope.size_bytes
-
-    def _make_room(self) -> None:
-        """Let go of the longest unused, but of none that storage does not have yet, nor of the newest."""
-        for _ in range(len(self._scopes) - 1):
-            if self._bytes <= self.cache_bytes:
-                return
-            user_id, scope = next(iter(self._scopes.items()))
-            if scope.committed or scope.lost:
-                self._forget(scope)
-            else:
-                self._scopes.move_to_end(user_id)
 
 
 def _scope_of(user_id: str, rows: Mapping[str, ScopeRow]) -> UserScope:

@@ -19,7 +19,7 @@ from .desk import DESK_EVENTS
 from .errors import SessionError, StorageFailed, TooManyAttachments
 from .events import visible
 from .lifecycle import NEVER, Handling, Status
-from .loop import LoopActor, StopFlag
+from .loop import LoopActor
 from .mail import Subscriber
 from .mailbox import Mailbox
 from .messages import Tick
@@ -27,6 +27,7 @@ from .newest import Newest
 from .packing import pack
 from .snapshots import freeze
 from .state import Session
+from .stop_flag import StopFlag
 
 if TYPE_CHECKING:
     from .commits import Gathering
@@ -289,12 +290,9 @@ class SessionActor(LoopActor):
         """Record everything that time owes at `now`; return `now`, or the last event's instant if later."""
         session = self.session
         while session.due_at <= now:
-            lapse = session.lapse(now)
+            lapse = session.lapse(now, self.shared.config.queue_timeout)
             assert lapse is not None
-            payload = lapse.payload
-            if lapse.event == "session:handed_over":
-                payload = {**payload, "return_after": self.shared.config.queue_timeout}
-            self.record(lapse.event, payload, lapse.at)
+            self.record(lapse.event, lapse.payload, lapse.at)
             if session.status is Status.EXPIRED:
                 self.snapshot()
                 self.shared.ended(self)

@@ -8,12 +8,12 @@ of the deadlines, at the deadline itself.
 Maps that are seldom read (user, context, metadata) are kept as msgpack bytes: a fifth of the memory.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, cast
 
-from .context import merge_patch, own_part
+from .changes import CHANGES
 from .lifecycle import NEVER, TIMERS, Handling, On, Status, Timeouts
-from .packing import EMPTY_MAP, message_hash, pack, unpack
+from .packing import EMPTY_MAP, message_hash, unpack
 
 CREATED: Final = 1
 """Flag of a message: it made the session."""
@@ -149,7 +149,7 @@ class Session:
             return
         self.seq += 1
         self.last_at = at
-        change = _CHANGES.get(event)
+        change = CHANGES.get(event)
         if change is not None:
             change(self, at, payload, flags)
         if flags & ACTIVITY:
@@ -227,11 +227,12 @@ class Session:
                 due_at = min(due_at, *(when for when, _ in self.reminders.values()))
         self.due_at = due_at
 
-    def lapse(self, now: float) -> Lapse | None:
+    def lapse(self, now: float, queue_wait: float | None = None) -> Lapse | None:
         """What time owes first at `now`, or None. Apply it, then ask again: each is due at its own instant.
 
         An instant never lies before the session's last event: a dialog timeout that ended while a human
-        handled the session lapses at the return to the AI.
+        handled the session lapses at the return to the AI. Who goes back to the queue may wait there for
+        `queue_wait` seconds (None: for ever).
         """
         if self.due_at > now:
             return None
@@ -243,8 +244,14 @@ class Session:
             return Lapse(On.DIALOG, "dialog:expired", at, {})
         if self.wait_until <= self.due_at:
             if self.handling is Handling.HUMAN:
-                payload = {"handling": "queued", "queue": self.queue, "reason": "human_timeout"}
-                return Lapse(On.HUMAN, "session:handed_over", at, {**payload, "by": BY_TIME})
+                payload = {
+                    "handling": "queued",
+                    "queue": self.queue,
+                    "reason": "human_timeout",
+                    "return_after": queue_wait,
+                    "by": BY_TIME,
+                }
+                return Lapse(On.HUMAN, "session:handed_over", at, payload)
             return Lapse(On.QUEUE, "session:released", at, {"reason": "queue_timeout", "by": BY_TIME})
         reminders = self.reminders or {}
         name = min(reminders, key=lambda each: reminders[each][0])
@@ -300,99 +307,3 @@ class Session:
 
     def context_map(self) -> dict[str, Any]:
         return cast("dict[str, Any]", unpack(self.context))
-
-
-def _created(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.created_at = session.last_activity_at = at
-    session.user = pack(payload["user"])
-    session.context = pack(payload["context"])
-    session.metadata = pack(payload["metadata"])
-    session.channel = payload["channel"]
-    session.timeouts = Timeouts.from_map(payload["timeouts"])
-    session.tags = tuple(payload["tags"])
-    session.handling_seq = session.seq
-    session.handling_at = at
-
-
-def _context_updated(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.context = pack(merge_patch(unpack(session.context), own_part(payload["patch"])))
-    session.context_version = payload["context_version"]
-
-
-def _closed(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.status = Status.CLOSED
-    session.closed_at = at
-    session.close_reason = payload["reason"]
-    session.close_seq = session.seq
-    session.reminders = None
-
-
-def _reopened(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.status = Status.ACTIVE
-    session.closed_at = None
-    session.close_reason = None
-    handling = Handling(payload["handling"])
-    if handling is not session.handling:
-        # The human who had it is not there: it is nobody's, in no queue.
-        session.handled_by(handling, payload["assignee"], None, at, None)
-    elif session.wait_limit is not None:
-        session.wait_until = at + session.wait_limit  # nobody waited while it was closed
-
-
-def _expired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.status = Status.EXPIRED
-    session.expired_at = at
-    session.expiry_reason = payload["reason"]
-    session.reminders = None
-
-
-def _handed_over(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.handled_by(Handling.QUEUED, None, payload["queue"], at, payload.get("return_after"))
-
-
-def _assigned(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    limit = payload.get("return_after")
-    session.handled_by(Handling.HUMAN, payload["assignee"], session.queue, at, limit)
-
-
-def _released(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.handled_by(Handling.AI, None, None, at, None)
-
-
-def _tagged(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.tags = tuple(payload["tags"])
-
-
-def _dialog_expired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    session.dialog_from = NEVER
-    session.lapsed_seq = session.seq
-
-
-def _reminder_set(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    if session.reminders is None:
-        session.reminders = {}
-    session.reminders[payload["name"]] = (payload["due_at"], payload["data"])
-
-
-def _reminder_fired(session: Session, at: float, payload: Mapping[str, Any], flags: int) -> None:
-    if session.reminders is not None:
-        session.reminders.pop(payload["name"], None)
-        session.reminders = session.reminders or None
-
-
-_CHANGES: Final[Mapping[str, Callable[[Session, float, Mapping[str, Any], int], None]]] = {
-    "session:created": _created,
-    "session:context:updated": _context_updated,
-    "session:closed": _closed,
-    "session:reopened": _reopened,
-    "session:expired": _expired,
-    "session:handed_over": _handed_over,
-    "session:assigned": _assigned,
-    "session:released": _released,
-    "session:tagged": _tagged,
-    "dialog:expired": _dialog_expired,
-    "reminder:set": _reminder_set,
-    "reminder:fired": _reminder_fired,
-    "reminder:cancelled": _reminder_fired,
-}
-"""What each event changes beside `seq`; an event that is not here is history only."""

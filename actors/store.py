@@ -60,7 +60,7 @@ class Tend(NamedTuple):
 
 
 class Maintain(NamedTuple):
-    """Work on the journal itself, between two commits, then `done` or `failed`, here in the store's thread."""
+    """Work on the journal itself between two commits, then `done` or `failed`, here in the store's thread."""
 
     work: Callable[[Journal], Any]
     done: Callable[[Any], None]

@@ -174,7 +174,7 @@ class Run(Stage):
                 self._show(saying, saying.text)
         if seconds:
             self._push("message:composing", {"action": "start", "by": AI_BY})
-            await self.runner.let_pass(self, seconds)
+            await self.runner.time.let_pass(self, seconds)
             self._showing()
             self._push("message:composing", {"action": "stop", "by": AI_BY})
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .agent import Agent, events_of, is_plain, name_of, said_by
 from .answers import History
+from .awaited import Awaited
 from .commits import Then
 from .errors import InternalError, InvalidRequest, Overloaded, SessionError, StorageFailed
 from .guard import LoopGuard
-from .later import Later
 from .lifecycle import Handling, Status
 from .mail import Mail
 from .messages import SendMessage
@@ -29,6 +29,7 @@ from .turn_ends import AI, PAGE_BYTES, BeginTurn, FinishTurn, begin_turn, end_tu
 from .turn_outcome import TurnOutcome, was_cut
 from .turn_places import TurnPlaces
 from .turn_run import Run, Stands
+from .turn_time import TurnTime
 from .values import check_json
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ class TurnRunner:
         self._places = TurnPlaces(most, loop, self._begin)
         self._talks: dict[str, list[Run]] = {}
         """By session: the turn that runs, and those behind it, in the order of what they answer."""
-        self._awake = 0
+        self.time = TurnTime(registry.shared, loop)
 
     @property
     def idle(self) -> bool:
         """No turn runs that does not just let time pass."""
-        return self._awake == 0
+        return self.time.awake == 0
 
     @property
     def running(self) -> int:
@@ -191,7 +192,7 @@ class TurnRunner:
             return None
         run = runs[0]
         run.stands = Stands.RUNS
-        self._wake(run)
+        self.time.wake(run)
         run.task = self.loop.create_task(self._take(run))
         return run
 
@@ -199,7 +200,7 @@ class TurnRunner:
         try:
             turn = await self._open(run)
             if turn is not None:
-                self._limit(run)
+                self.time.limit(run, self._too_long)
                 await self.guard.watch(self._answer(turn, run), self._name)
                 run.patch = patch_between(run.before, turn.context)
                 check_json(run.patch, "context")
@@ -217,7 +218,7 @@ class TurnRunner:
         now = self.registry.shared.clock.now()
         answer: asyncio.Future[History] = self.loop.create_future()
         request = BeginTurn(AI, now, None, False, 0, 1, PAGE_BYTES, run)
-        request.reply_to = _Answer(answer)
+        request.reply_to = Awaited(answer)
         self._hand(run.session_id, request)
         try:
             found = await answer
@@ -239,13 +240,6 @@ class TurnRunner:
             answer = self._agent(turn)
         await said_by(answer, turn)
 
-    def _limit(self, run: Run) -> None:
-        seconds = self.config.turn_timeout
-        if seconds is not None:
-            shared = self.registry.shared
-            run.limit = Later(lambda: self._too_long(run, seconds))
-            shared.wheel.file(run.limit, shared.clock.now() + seconds)
-
     def _too_long(self, run: Run, seconds: float) -> None:
         if run.stands is Stands.RUNS:
             logger.warning("the agent took longer than %s s for session %s", seconds, run.session_id)
@@ -253,35 +247,6 @@ class TurnRunner:
             self._finish(run)
             if run.task is not None:
                 run.task.cancel()
-
-    async def let_pass(self, run: Run, seconds: float) -> None:
-        """Wait by the runtime's clock; whoever settles does not wait for it."""
-        shared = self.registry.shared
-        over: asyncio.Future[None] = self.loop.create_future()
-
-        def wake() -> None:
-            if not over.done():
-                self._wake(run)
-                over.set_result(None)
-
-        later = Later(wake)
-        shared.wheel.file(later, shared.clock.now() + seconds)
-        self._rest(run)
-        try:
-            await over
-        finally:
-            shared.wheel.cancel(later)
-            self._wake(run)
-
-    def _wake(self, run: Run) -> None:
-        if not run.awake and run.stands is Stands.RUNS:
-            run.awake = True
-            self._awake += 1
-
-    def _rest(self, run: Run) -> None:
-        if run.awake:
-            run.awake = False
-            self._awake -= 1
 
     # -- ending --------------------------------------------------------------------------------------
 
@@ -323,10 +288,8 @@ class TurnRunner:
 
     def end(self, run: Run, *, cut: bool = True) -> None:
         """It is over for its session; the next may begin."""
-        self._rest(run)
+        self.time.end(run)
         run.stands = Stands.OVER
-        if run.limit is not None:
-            self.registry.shared.wheel.cancel(run.limit)
         if cut and run.turn is not None:
             run.turn.cut = True
         if cut and run.task is not None and run.error is None:
@@ -338,23 +301,6 @@ class TurnRunner:
             if run in runs:
                 runs.remove(run)
             self.go_on(run.session_id)
-
-
-class _Answer:
-    """Has a coroutine go on with an answer."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: "asyncio.Future[Any]") -> None:
-        self._future = future
-
-    def set(self, value: Any = None) -> None:
-        if not self._future.done():
-            self._future.set_result(value)
-
-    def set_exception(self, exc_info: Any = None) -> None:
-        if not self._future.done():
-            self._future.set_exception(exc_info[1])
 
 
 def _call(agent: Agent, turn: Turn) -> Any:

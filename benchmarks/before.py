@@ -10,7 +10,6 @@ Bar: 1.05 at most, over ten pairs or more (what a feature may cost those who do 
 Not measured: start-up, memory, and other requests than messages.
 """
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Generator
@@ -18,15 +17,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from .findings import ANSWERS, Answer, Chart, Finding, command_line
-from .harness import Round, Spread, play, progress
-from .loadgen import ROOT, Load, LoadgenError, build
-from .machine import machine, scratch
+from .harness import play, progress
+from .loadgen import ROOT, LoadgenError, build
+from .machine import scratch
+from .pairs import asked, cpu_us, options, tell
 from .servers import Command, HarnessError, default_cores, sojourn
-
-BAR = 1.05
-PAIRS = 10
-"""Fewer say nothing of five per cent."""
 
 
 @contextmanager
@@ -52,32 +47,11 @@ def from_tree(command: Command, name: str, tree: Path) -> Command:
     return replace(command, name=name, arguments=(executable, "-P", "-c", begin, str(tree), *module))
 
 
-def cpu_us(played: Round) -> float:
-    """The server's CPU microseconds a message, over all its threads."""
-    return played.server_cpu_utilisation / played.load.rate * 1e6
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.before",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = options("before", __doc__, seconds=3.0)
     parser.add_argument("commit", nargs="?", default="HEAD~1", help="what to compare with (HEAD~1)")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"of rounds ({PAIRS})")
-    parser.add_argument("--seconds", type=float, default=3.0, help="measured, of each round (3)")
-    parser.add_argument("--directory", type=Path, help="for database files and the other work tree")
-    parser.add_argument("--into", type=Path, default=ANSWERS, help="folder for the answer")
-    parser.add_argument("--quick", action="store_true", help="two short pairs: does it run at all")
     arguments = parser.parse_args()
-    pairs = 2 if arguments.quick else arguments.pairs
-    load = Load(
-        connections=50,
-        sessions=20,
-        outstanding=32,
-        seconds=1.0 if arguments.quick else arguments.seconds,
-        warmup=0.3 if arguments.quick else 1.0,
-    )
+    pairs, load = asked(arguments, quick_seconds=1.0)
     server_cores, load_cores = default_cores()
     now: list[float] = []
     then: list[float] = []
@@ -92,31 +66,8 @@ def main() -> None:
                 progress(f"pair {number + 1}/{pairs}: {now[-1]:.2f} now, {then[-1]:.2f} µs then")
     except (HarnessError, LoadgenError, subprocess.CalledProcessError) as error:
         sys.exit(f"before: {error}")
-    ratios = Spread.of([a / b for a, b in zip(now, then, strict=True)])
-    finding = Finding(
-        what=f"CPU time a plain message, now over {arguments.commit}",
-        value=ratios.median,
-        low=ratios.low,
-        high=ratios.high,
-        unit="×",
-        bar=BAR if pairs >= PAIRS else None,
-        at_most=True,
-        note=f"medians {Spread.of(now).median:.2f} and {Spread.of(then).median:.2f} µs, {pairs} pairs",
-    )
-    points: dict[str, list[tuple[str | float, float, float, float]]] = {
-        name: [(str(number + 1), value, value, value) for number, value in enumerate(values)]
-        for name, values in (("now", now), ("then", then))
-    }
-    chart = Chart(name="before", title="CPU a plain message, by pair", kind="bars", y="µs", series=points)
-    print(finding.format())
-    Answer(
-        question="before",
-        command=command_line("before"),
-        machine=machine(arguments.directory),
-        findings=[finding],
-        charts=[chart],
-        detail={"now": now, "then": then},
-    ).save(arguments.into)
+    what = f"CPU time a plain message, now over {arguments.commit}"
+    tell("before", what, arguments, ("now", now), ("then", then))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sojourn import Runtime
 from sojourn.storage import EVENT_TYPES, Batch, EventRow, Journal, SessionRow
@@ -50,9 +51,20 @@ async def template(db: Path, events: int) -> tuple[SessionRow, list[EventRow]]:
     return stored.row, rows
 
 
-def fill_large(db: Path, *, events: int, events_each: int) -> list[str]:
-    """Write `events` events of sessions with `events_each`; the ids of all sessions."""
-    row, history = asyncio.run(template(db.with_suffix(".template"), events_each))
+def fill_large(
+    db: Path, *, events: int, events_each: int, ended_at: float | None = None, user_id: str | None = None
+) -> list[str]:
+    """Write `events` events of sessions with `events_each`; the ids of all sessions.
+
+    With `ended_at` they were all made and expired at that instant; with `user_id` all are that person's.
+    """
+    with TemporaryDirectory(dir=db.parent) as place:
+        row, history = asyncio.run(template(Path(place) / "template.db", events_each))
+    if ended_at is not None:
+        row = row._replace(created_at=ended_at, status="expired", due_at=None)
+        history = [(key, seq, ended_at, code, flags, body) for key, seq, _, code, flags, body in history]
+        key, seq, at, _, flags, body = history[-1]
+        history[-1] = (key, seq, at, EVENT_TYPES["session:expired"], flags, body)
     ids = [f"{row.session_id[:-8]}{number:08d}" for number in range(max(1, events // events_each))]
     begun = time.perf_counter()
     with Journal.open(str(db), "relaxed") as journal:
@@ -73,7 +85,9 @@ def fill_large(db: Path, *, events: int, events_each: int) -> list[str]:
                 if start == 0:
                     batch.sessions = [
                         row._replace(
-                            key=first_key + number, session_id=ids[number], user_id=f"user-{number:08d}"
+                            key=first_key + number,
+                            session_id=ids[number],
+                            user_id=user_id or f"user-{number:08d}",
                         )
                         for number in numbers
                     ]

@@ -11,24 +11,18 @@ Not measured: what is counted whether or not somebody looks (`python -m benchmar
 many readers, and the first scrape, which loads the library for it (it is made before the load).
 """
 
-import argparse
 import http.client
 import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 
-from .before import cpu_us
-from .findings import ANSWERS, Answer, Chart, Finding, command_line
-from .harness import Spread, play, progress
-from .loadgen import Load, LoadgenError, build
-from .machine import machine, scratch
+from .harness import play, progress
+from .loadgen import LoadgenError, build
+from .machine import scratch
+from .pairs import asked, cpu_us, options, tell
 from .servers import Command, HarnessError, ServerProcess, default_cores, sojourn
 
-BAR = 1.05
-PAIRS = 10
-"""Fewer say nothing of five per cent."""
 EVERY = 1.0
 """Seconds between two scrapes."""
 
@@ -104,25 +98,8 @@ def with_http(command: Command) -> Command:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.looking",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"of rounds ({PAIRS})")
-    parser.add_argument("--seconds", type=float, default=5.0, help="measured, of each round (5)")
-    parser.add_argument("--directory", type=Path, help="for database files")
-    parser.add_argument("--into", type=Path, default=ANSWERS, help="folder for the answer")
-    parser.add_argument("--quick", action="store_true", help="two short pairs: does it run at all")
-    arguments = parser.parse_args()
-    pairs = 2 if arguments.quick else arguments.pairs
-    load = Load(
-        connections=50,
-        sessions=20,
-        outstanding=32,
-        seconds=2.0 if arguments.quick else arguments.seconds,
-        warmup=0.3 if arguments.quick else 1.0,
-    )
+    arguments = options("looking", __doc__, seconds=5.0).parse_args()
+    pairs, load = asked(arguments, quick_seconds=2.0)
     server_cores, load_cores = default_cores()
     watched: list[float] = []
     alone: list[float] = []
@@ -143,33 +120,17 @@ def main() -> None:
                 progress(f"pair {number + 1}/{pairs}: {watched[-1]:.2f} watched, {alone[-1]:.2f} µs alone")
     except (HarnessError, LoadgenError) as error:
         sys.exit(f"looking: {error}")
-    ratios = Spread.of([a / b for a, b in zip(watched, alone, strict=True)])
     scrapes, overviews = sum(each.scrapes for each in lookers), sum(each.overviews for each in lookers)
-    finding = Finding(
-        what="CPU time a plain message while it is looked at, over alone",
-        value=ratios.median,
-        low=ratios.low,
-        high=ratios.high,
-        unit="×",
-        bar=BAR if pairs >= PAIRS else None,
-        at_most=True,
-        note=f"medians {Spread.of(watched).median:.2f} and {Spread.of(alone).median:.2f} µs, {pairs} pairs; "
-        f"{scrapes} scrapes of {lookers[-1].page_bytes:,} bytes, {overviews} overviews",
+    tell(
+        "looking",
+        "CPU time a plain message while it is looked at, over alone",
+        arguments,
+        ("watched", watched),
+        ("alone", alone),
+        note=f"; {scrapes} scrapes of {lookers[-1].page_bytes:,} bytes, {overviews} overviews",
+        scrapes=scrapes,
+        overviews=overviews,
     )
-    points: dict[str, list[tuple[str | float, float, float, float]]] = {
-        name: [(str(number + 1), value, value, value) for number, value in enumerate(values)]
-        for name, values in (("watched", watched), ("alone", alone))
-    }
-    chart = Chart(name="looking", title="CPU a plain message, by pair", kind="bars", y="µs", series=points)
-    print(finding.format())
-    Answer(
-        question="looking",
-        command=command_line("looking"),
-        machine=machine(arguments.directory),
-        findings=[finding],
-        charts=[chart],
-        detail={"watched": watched, "alone": alone, "scrapes": scrapes, "overviews": overviews},
-    ).save(arguments.into)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ QUESTIONS: Final[Mapping[str, str]] = {
     "turns": "Ten thousand turns at once",
     "broadcast": "A broadcast beside the others",
     "looking": "What it costs to be looked at",
+    "dashboard": "How long one waits for the dashboard",
+    "insights": "Search and statistics",
+    "gathering": "What gathering search costs",
+    "retention": "While old sessions go, or a person is erased",
     "websocket": "WebSocket beside TCP",
     "before": "What it costs those who do not use it",
 }

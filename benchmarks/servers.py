@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from .loadgen import ROOT
 
@@ -61,6 +61,10 @@ def sojourn(db: Path, *options: str, durability: str = "full") -> Command:
     return Command(f"sojourn {durability}", (*serve, *where, "--durability", durability, *options))
 
 
+ENVIRONMENT: Final = {**os.environ, "SOJOURN_INSIGHTS": "false"}
+"""Search and analytics are gathered by a process of their own: what that takes is a question of its own."""
+
+
 class ServerProcess:
     """A started server: its address, its clocks, its end. A context manager; leaving it ends the process."""
 
@@ -73,7 +77,12 @@ class ServerProcess:
         begun = time.perf_counter()
         with pinned(cores):
             self._process = subprocess.Popen(
-                command.arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._complaints, text=True
+                command.arguments,
+                cwd=ROOT,
+                env=ENVIRONMENT,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                text=True,
             )
         self.pid = self._process.pid
         try:
@@ -90,7 +99,7 @@ class ServerProcess:
         while True:
             left = max(0.0, deadline - time.monotonic())
             readable, _, _ = select.select([self._process.stdout], [], [], left)
-            line = self._process.stdout.readline() if readable else ""
+            line: str = self._process.stdout.readline() if readable else ""
             if line.startswith(READY):
                 addresses = dict(word.split("=", 1) for word in line.split() if "=" in word)
                 self._http = addresses.get("http")

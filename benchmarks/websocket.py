@@ -5,8 +5,10 @@ masked binary WebSocket messages through the HTTP port. 1,000 connections with a
 outstanding, `full`. Rounds alternate in one run; each ratio is of two neighbouring rounds, each with a new
 server and a new file.
 
-Bar: WebSocket reaches 0.7 of TCP's rate. Beside it stands what a message costs our own parser and those of
-the two libraries that were weighed.
+Bar: WebSocket reaches 0.7 of TCP's rate. Beside it stands what a message costs the parsers of the two
+libraries that were weighed. Measured on the compiled build, six pairs of 3 s: 0.66 (0.58 to 0.74), 25,942
+and 38,252 messages/s. Of the 12 µs between the two the parser of `websockets` takes 3.5; that of `picows`
+would take 0.8.
 
 Machine: Linux, two cores; the server on both, the load generator pinned to the second, its CPU beside each
 figure. Not measured: a network, TLS, JSON messages (the load generator speaks binary), browsers, the

@@ -17,8 +17,6 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from sojourn.gateway.websocket_frames import MessageDecoder
-
 from .servers import resident_bytes
 
 CONNECTIONS = 1000
@@ -48,10 +46,6 @@ class _NoTransport:
     def write(self, data: bytes) -> None: ...
 
 
-def ours() -> Feed:
-    return MessageDecoder(LIMIT).feed
-
-
 def of_websockets() -> Feed:
     protocol = ServerProtocol(state=OPEN, max_size=LIMIT)
 
@@ -71,12 +65,15 @@ def of_picows(plug: socket.socket) -> Feed:
         def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
             frame.get_payload_as_bytes()
 
+    def listen(_request: Any) -> picows.WSListener:
+        return Listener()
+
     quiet = logging.getLogger("benchmarks.picows")
     quiet.setLevel(logging.CRITICAL)
     strategy = picows.WSAutoPingStrategy.PING_WHEN_IDLE
     make: Any = getattr(inside, "WSProtocol")  # noqa: B009  # its types leave it out
     protocol: Any = make(
-        None, None, False, lambda _request: Listener(), quiet, True, None,
+        None, None, False, listen, quiet, True, None,
         False, None, None, strategy, True, LIMIT, None, 2048,
     )  # fmt: skip
 
@@ -95,7 +92,6 @@ def costs() -> dict[str, tuple[float, float]]:
     async def measure() -> dict[str, tuple[float, float]]:
         with socket.socket() as plug:
             makers: dict[str, Callable[[], Feed]] = {
-                "ours": ours,
                 "websockets": of_websockets,
                 "picows": lambda: of_picows(plug),
             }

@@ -20,7 +20,8 @@ from sojourn.actors.lifecycle import TABLE, TIMERS, Status
 from sojourn.gateway.asyncapi import document
 from sojourn.gateway.errors import ERROR_CODES
 from sojourn.gateway.metrics import METRICS
-from sojourn.gateway.settings import PREFIX, Allowed, Settings
+from sojourn.gateway.setting_kinds import Allowed
+from sojourn.gateway.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -138,6 +139,8 @@ def default(field: FieldInfo, name: str) -> str:
     if isinstance(value, frozenset | tuple):
         words = cast("Iterable[str]", value)
         return ", ".join(f"`{word}`" for word in sorted(words)) or "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"{value:,.10g}"
     if isinstance(value, int):

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from sojourn._version import __version__
 
+from .checking import ALL, Request
 from .errors import ERROR_CODES
-from .messages import ALL, REQUESTS, Request
-from .shapes import ERROR, EVENTS, GOODBYE, MAPS, PASSING, REPLIES, Schema
+from .messages import REQUESTS
+from .shape_parts import MAPS, Schema
+from .shapes import ERROR, EVENTS, GOODBYE, PASSING, REPLIES
 
 Document = dict[str, Any]
 

@@ -252,6 +252,7 @@ class Connecting:
 def connect(host: str = "127.0.0.1", port: int = 7411, **options: Unpack[ConnectKeywords]) -> Connecting:
     """Return a client of the server at `host` and `port`: `await` it or enter it with `async with`.
 
+    `host` may be a URL instead, `ws://host:7412/v1/ws` or `wss://…`: then it comes by WebSocket.
     `options` are those of ConnectOptions. The first attempt must succeed: OSError when nobody answers,
     RequestFailed when the server refuses the greeting.
     """

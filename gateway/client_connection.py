@@ -13,11 +13,12 @@ from sojourn._version import __version__
 
 from .attachment import Frame
 from .backoff import Backoff
-from .client_link import Link
+from .client_link import Link, TcpLink
 from .client_options import ConnectOptions
 from .errors import ConnectionLost, GatewayError, ProtocolError, RequestFailed, request_failed
+from .greeting import Greeting
 from .happenings import Answered, Goodbye, Happening, Lost, Refused, Silent, Welcomed
-from .protocol import ClientProtocol, Greeting
+from .protocol import ClientProtocol
 
 _REPLY_SLACK_BYTES = 65536
 
@@ -154,14 +155,15 @@ class ClientConnection:
 
     async def _dial(self) -> None:
         options = self._options
-        loop = asyncio.get_running_loop()
-        greeted = self._greeted = loop.create_future()
+        greeted = self._greeted = asyncio.get_running_loop().create_future()
+        link: Link | None = None
         try:
             async with asyncio.timeout(options.connect_timeout):
-                await loop.create_connection(lambda: Link(self), options.host, options.port, ssl=options.ssl)
+                link = await self._link_up()
+                await link.until_open()
                 await greeted
         except BaseException:
-            link = self._link
+            link = self._link or link
             if link is not None:
                 link.abort()
                 self.on_lost(link, "the server did not greet in time")
@@ -170,6 +172,24 @@ class ClientConnection:
             if greeted.done() and not greeted.cancelled():
                 greeted.exception()  # it was raised already, or another error was
             self._greeted = None
+
+    async def _link_up(self) -> Link:
+        options = self._options
+        loop = asyncio.get_running_loop()
+        if not options.by_websocket:
+            _, tcp = await loop.create_connection(
+                lambda: TcpLink(self), options.host, options.port, ssl=options.ssl
+            )
+            return tcp
+        # who comes by TCP need not load it
+        from websockets.uri import parse_uri  # noqa: PLC0415
+
+        from .client_websocket import WebSocketLink  # noqa: PLC0415
+
+        uri = parse_uri(options.host)
+        tls = (options.ssl or True) if uri.secure else None
+        _, link = await loop.create_connection(lambda: WebSocketLink(self, uri), uri.host, uri.port, ssl=tls)
+        return link
 
     async def _keep(self) -> None:
         """Come back whenever the connection is lost, as often as it takes."""

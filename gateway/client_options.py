@@ -6,6 +6,7 @@ import ssl as tls
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypedDict
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +14,7 @@ class ConnectOptions:
     """How a client connects, and how it comes back."""
 
     host: str = "127.0.0.1"
+    """Or a URL, `ws://host:port/v1/ws` or `wss://…`: by WebSocket, and `port` says nothing."""
     port: int = 7411
     role: str = "user"
     """`user`, `agent` or `service`."""
@@ -41,6 +43,17 @@ class ConnectOptions:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         if self.heartbeat is not None and self.heartbeat <= 0:
             raise ValueError(f"heartbeat must be above 0 or None, not {self.heartbeat}")
+        if self.by_websocket:
+            url = urlsplit(self.host)
+            if url.scheme not in ("ws", "wss") or not url.hostname or url.fragment:
+                raise ValueError(f"host must be a name, an address or a ws:// or wss:// URL, not {self.host}")
+            if self.ssl is not None and url.scheme == "ws":
+                raise ValueError("ssl needs a wss:// URL")
+
+    @property
+    def by_websocket(self) -> bool:
+        """Is `host` a URL?"""
+        return "://" in self.host
 
 
 class ConnectKeywords(TypedDict, total=False):

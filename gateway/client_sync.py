@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Client:
     """A client for plain code: `with Client(…) as client`, or `client = Client(…)` and `client.close()`.
 
-    The keywords are those of `connect`. Raises OSError when nobody answers, RequestFailed when the server
+    The arguments are those of `connect`. Raises OSError when nobody answers, RequestFailed when the server
     refuses the greeting.
     """
 

@@ -1,4 +1,8 @@
-"""The file that an export is written to: under another name until it is whole; resumed where it was cut."""
+"""The file that an export is written to: under another name until it is whole; resumed where it was cut.
+
+JSON Lines say at their beginning what was asked for. A table has no place for that, so while it is written
+the same line stands in a file beside it.
+"""
 
 import csv
 import io
@@ -7,13 +11,15 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from sojourn.actors.archive import BadItem, from_line
+from sojourn.actors.archive import BadItem, from_line, to_line
 from sojourn.actors.exporting import Place, Wanted
 
 from .export_tables import COLUMNS, header_line
 
 PART: Final = ".part"
 """What is behind the name of a file that is not whole yet."""
+ASKED: Final = ".asked"
+"""What is behind the name of such a file beside a table."""
 BLOCK: Final = 1 << 20
 
 
@@ -26,12 +32,23 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + PART)
 
 
+def asked_of(path: Path) -> Path:
+    """Where the part of a table says what was asked for."""
+    return part_of(path).with_suffix(PART + ASKED)
+
+
+def ask_beside(path: Path, wanted: Wanted) -> None:
+    """Write down what a table that begins now will hold; what was there before of it is gone already."""
+    asked_of(path).write_bytes(to_line(wanted.header()))
+
+
 def finish(file: BinaryIO, path: Path) -> None:
     """Give the written file its name, when all of it is on the disk."""
     file.flush()
     os.fsync(file.fileno())
     file.close()
     part_of(path).replace(path)
+    asked_of(path).unlink(missing_ok=True)
 
 
 def resume_lines(file: BinaryIO, wanted: Wanted) -> Place | None:
@@ -41,8 +58,8 @@ def resume_lines(file: BinaryIO, wanted: Wanted) -> Place | None:
     """
     end = _last_line_end(file)
     file.seek(0)
-    if end and _item(file.readline()) != json.loads(json.dumps(wanted.header())):
-        raise CannotResume("it began with other filters, with other secrets, or in another format")
+    if end:
+        _refuse_other(file.readline(), wanted)
     file.truncate(end)
     if not end:
         file.seek(0)
@@ -75,8 +92,8 @@ def resume_lines(file: BinaryIO, wanted: Wanted) -> Place | None:
     return Place(None, session["session_id"], seq, until, sessions, events)
 
 
-def resume_table(file: BinaryIO) -> tuple[Place, list[str]] | None:
-    """The same for a table of comma-separated values, with its last row."""
+def resume_table(file: BinaryIO, asked: Path, wanted: Wanted) -> tuple[Place, list[str]] | None:
+    """The same for a table of comma-separated values, with its last row; `asked` says what it began with."""
     end = start = whole = 0
     quotes = records = 0
     file.seek(0)
@@ -86,12 +103,15 @@ def resume_table(file: BinaryIO) -> tuple[Place, list[str]] | None:
         if quotes % 2 == 0 and line.endswith(b"\n"):
             start, whole = whole, end
             records += 1
-    file.truncate(whole)
     file.seek(0)
+    if records and file.readline() != header_line():
+        raise CannotResume("it is no table of an export")
+    if end:
+        _refuse_other(asked.read_bytes() if asked.exists() else b"", wanted)
+    file.truncate(whole)
+    file.seek(whole)
     if not records:
         return None
-    if file.readline() != header_line():
-        raise CannotResume("it is no table of an export")
     file.seek(start)
     record = file.read(whole - start).decode()
     file.seek(whole)
@@ -99,6 +119,14 @@ def resume_table(file: BinaryIO) -> tuple[Place, list[str]] | None:
         return Place(), []
     (row,) = csv.reader(io.StringIO(record, newline=""))
     return Place(None, row[0], int(row[COLUMNS.index("seq")])), row
+
+
+def _refuse_other(line: bytes, wanted: Wanted) -> None:
+    """Raise CannotResume unless this is what an export of `wanted` begins with."""
+    if not line:
+        raise CannotResume("nothing says which filters it began with")
+    if _item(line) != json.loads(json.dumps(wanted.header())):
+        raise CannotResume("it began with other filters, with other secrets, or in another format")
 
 
 def _last_line_end(file: BinaryIO) -> int:

@@ -9,13 +9,19 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Final
 
 from sojourn.storage import StorageError, StoreLocked
 from sojourn.storage.insights import Insights
+from sojourn.storage.insights.follower import TAKEN_AT_ONCE
 
 POLL: Final = 0.25
 """Seconds between two looks at a journal in which nothing was new."""
+FIRST: Final = 100
+"""Events of the first slice; a slice as long as the follower's follows when the processor is free."""
+STARVED: Final = 4.0
+"""Times that a slice took longer than it was worked on: others need the processor."""
 WAIT_FOR_OTHERS: Final = 2.0
 """Seconds until the next attempt, when a command follows the journal just now."""
 
@@ -42,14 +48,28 @@ def main(path: str) -> int:
 
 def _follow(insights: Insights, ended: threading.Event) -> None:
     said: int | None = None
+    limit = FIRST
     while not ended.is_set():
-        progress = insights.catch_up()
+        begun, used = time.monotonic(), time.process_time()
+        progress = insights.catch_up(limit)
+        limit, rest = give_way(limit, time.monotonic() - begun, time.process_time() - used)
         if progress.behind != said:
             said = progress.behind
             sys.stdout.write(f"{said}\n")
             sys.stdout.flush()
-        if not progress.taken:
+        if rest or not progress.taken:
             ended.wait(POLL)
+
+
+def give_way(limit: int, elapsed: float, worked: float) -> tuple[int, bool]:
+    """How long the next slice may be, and whether to rest before it.
+
+    Where the processor is not free, a slice is read slowly, and as long as it is read the server's log cannot
+    begin anew: then slices are short and come after a rest.
+    """
+    if elapsed > POLL / 2 and elapsed > STARVED * worked:
+        return FIRST, True
+    return min(limit * 2, TAKEN_AT_ONCE), False
 
 
 def _wait_for_end(ended: threading.Event) -> None:

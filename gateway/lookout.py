@@ -48,6 +48,8 @@ class Lookout:
         self._stopped = False
         self.insights_behind: Callable[[], int | None] = lambda: None
         """How many events search and statistics do not know yet; None: unknown, or there are none."""
+        self.insights_wanted = False
+        """Somebody gathers them beside this server: where there are none yet, there will be soon."""
 
     def start(self) -> None:
         """Begin to measure. The runtime runs."""

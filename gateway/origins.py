@@ -1,11 +1,13 @@
 """Who may reach the HTTP port from a browser: the `Host` and `Origin` of a request, judged.
 
 A page of another site can make a browser send requests here, and by DNS rebinding it can do so under a name
-of its own that leads to this address. So `Host` must be a name this server goes by, and `Origin`, which
-browsers send and programs do not, must be that same place or one that is allowed by name.
+of its own that leads to this address. So `Host` must be a name this server goes by, or a plain address, which
+cannot be made to lead elsewhere; and `Origin`, which browsers send and programs do not, must be that same
+place or one that is allowed by name.
 """
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -38,7 +40,10 @@ class Origins:
         """Is `host`, the header, a name of this server, whatever its port? HTTP/1.1 always sends one."""
         if host is None:
             return False
-        return self._any_host or name_of(host) in self._hosts
+        if self._any_host:
+            return True
+        name = name_of(host)
+        return name is not None and (name in self._hosts or _is_address(name))
 
     def allows(self, origin: str | None, host: str | None) -> bool:
         """May a page of `origin` speak to the server it reached as `host`? No origin: it is no page."""
@@ -51,6 +56,14 @@ class Origins:
             return False
         # The scheme is left out: behind a proxy that speaks TLS the server sees plain HTTP.
         return origin.split("://", 1)[1] == host.lower()
+
+
+def _is_address(name: str) -> bool:
+    """Is it an address of a host, in the one way that browsers write it? The one that means all is none."""
+    try:
+        return not ip_address(name).is_unspecified
+    except ValueError:
+        return False
 
 
 def name_of(host: str) -> str | None:

@@ -20,7 +20,6 @@ answered is Lost.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -28,6 +27,7 @@ from .attachment import Attachment, Frame
 from .codec import decode, encode, inspect
 from .errors import ConnectionLost, InvalidFrame, InvalidRequest, WireError
 from .following import Following
+from .greeting import Greeting
 from .happenings import (
     Answered,
     Ended,
@@ -39,7 +39,6 @@ from .happenings import (
     Welcomed,
 )
 from .heartbeat import Heartbeat
-from .messages import PROTOCOL_VERSION
 from .pending import Pending, Purpose, is_repeatable
 
 DEFAULT_MAX_FRAME_BYTES = 65536
@@ -55,32 +54,6 @@ class Phase(Enum):
     UP = auto()
     LEAVING = auto()
     ENDED = auto()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Greeting:
-    """What `hello` says. `heartbeat` is seconds; None asks for none."""
-
-    role: str | None = None
-    identity: str | None = None
-    token: str | None = field(default=None, repr=False)
-    client: str | None = None
-    heartbeat: float | None = None
-
-    def frame(self) -> Frame:
-        """Return the `hello` map, without what was not given."""
-        told = {
-            "token": self.token,
-            "role": self.role,
-            "identity": self.identity,
-            "client": self.client,
-            "heartbeat": self.heartbeat,
-        }
-        return {
-            "type": "hello",
-            "protocol": PROTOCOL_VERSION,
-            **{key: value for key, value in told.items() if value is not None},
-        }
 
 
 class ClientProtocol:

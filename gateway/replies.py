@@ -26,7 +26,7 @@ from sojourn.actors.answers import (
     Tagged,
     Told,
 )
-from sojourn.actors.broadcasts import BroadcastOutcome
+from sojourn.actors.broadcast import BroadcastOutcome
 from sojourn.actors.desk import Waiting
 from sojourn.actors.messages import SendMessage
 from sojourn.actors.packing import array_header, map_header, pack

@@ -14,10 +14,11 @@ from sojourn.actors.sending import take_text
 
 from . import connection_requests, desk_requests, message_requests, session_requests, staff_requests
 from .acknowledgements import accepted
+from .checking import check, check_role, plain_message
 from .codec import decode, usable_id
 from .errors import InvalidPayload, ProtocolError, WireError
 from .limits import Limits
-from .messages import check, check_role, plain_message, request_of
+from .messages import request_of
 from .peer import Peer
 from .replies import WireMessage
 from .routing import Handler, Routing

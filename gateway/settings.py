@@ -5,15 +5,13 @@ The names are the same in the settings file, in the environment and on the comma
 (`SOJOURN_MAXIMA__KEEP_ALIVE`). Durations are seconds, or "never". `settings_sources.py` reads them.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sojourn.actors.config import (
-    ACTIVITIES,
     CHANNEL_TIMEOUTS,
     MOST_HISTORY,
     Durability,
@@ -24,154 +22,30 @@ from sojourn.actors.config import (
     SessionMaxima,
     TurnPolicy,
 )
-from sojourn.actors.redaction import BUILT_IN, Redaction
 
-from .receivers import Webhook
+from .setting_kinds import (
+    Activities,
+    Allowed,
+    AppScope,
+    Count,
+    Duration,
+    FrameSize,
+    Grace,
+    LogLevel,
+    OptionalCount,
+    OptionalPort,
+    Port,
+    Rules,
+    Seconds,
+    Words,
+    number,
+)
+from .setting_tables import ChannelTimers, Maxima, WebhookSettings
 
 PREFIX = "SOJOURN_"
 
-
-@dataclass(frozen=True)
-class Allowed:
-    """What a setting may be, in words, for messages and for the table in the documentation."""
-
-    text: str
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a boolean is not a number")  # noqa: TRY004  # pydantic turns only ValueError into a report
-    return value
-
-
-def _duration(value: object) -> object:
-    return None if value == "never" else _number(value)
-
-
-def _port_or_off(value: object) -> object:
-    return None if value == "off" else _number(value)
-
-
-def _count_or_any(value: object) -> object:
-    return None if value == "any" else _number(value)
-
-
-def _words(value: object) -> object:
-    """A list, or one string with commas between its items: the form of a variable or a flag."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _activities(value: frozenset[str]) -> frozenset[str]:
-    if not value <= ACTIVITIES:
-        raise ValueError("no such activity")
-    return value
-
-
-def _rules(value: tuple[str, ...]) -> tuple[str, ...]:
-    Redaction(value)  # raises ValueError for what is no rule
-    return value
-
-
-def _json(value: dict[str, Any]) -> dict[str, Any]:
-    RuntimeConfig(app=value)  # raises ValueError for what JSON does not have, such as a date
-    return value
-
-
-Duration = Annotated[
-    Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
-    BeforeValidator(_duration),
-    Allowed('above 0, or "never"'),
-]
-Grace = Annotated[
-    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
-    BeforeValidator(_duration),
-    Allowed('0 or more, or "never"'),
-]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number), Allowed("above 0")]
-Count = Annotated[int, Field(ge=1), BeforeValidator(_number), Allowed("1 or more")]
-OptionalCount = Annotated[
-    Annotated[int, Field(ge=1)] | None, BeforeValidator(_count_or_any), Allowed('1 or more, or "any"')
-]
-FrameSize = Annotated[int, Field(ge=1024, le=2**31), BeforeValidator(_number), Allowed("1024 to 2147483648")]
-Port = Annotated[
-    int, Field(ge=0, le=65535), BeforeValidator(_number), Allowed("0 to 65535, 0 picks a free one")
-]
-OptionalPort = Annotated[
-    Annotated[int, Field(ge=0, le=65535)] | None,
-    BeforeValidator(_port_or_off),
-    Allowed('0 to 65535, 0 picks a free one, or "off"'),
-]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), Allowed("a list of patterns")]
-Activities = Annotated[
-    frozenset[str],
-    NoDecode,
-    BeforeValidator(_words),
-    AfterValidator(_activities),
-    Allowed("a list of " + ", ".join(sorted(ACTIVITIES))),
-]
-Rules = Annotated[
-    tuple[str, ...],
-    NoDecode,
-    BeforeValidator(_words),
-    AfterValidator(_rules),
-    Allowed("a list of " + ", ".join(sorted(BUILT_IN)) + " and NAME=PATTERN"),
-]
-AppScope = Annotated[dict[str, Any], AfterValidator(_json), Allowed("a table of values that JSON has")]
-LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning, error")]
-
 _SESSION = SessionConfig()
 _RUNTIME = RuntimeConfig()
-
-
-class ChannelTimers(BaseModel):
-    """Timers of the sessions of one channel; what is left out is as for all channels."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    session_timeout: Duration = Field(None, description="Seconds of the user's silence until expiry.")
-    keep_alive: Grace = Field(None, description="Seconds in which a closed session can be reopened.")
-    max_lifetime: Duration = Field(None, description="Seconds from creation to expiry, whatever happens.")
-    dialog_timeout: Duration = Field(None, description="Seconds until the AI's memory of the talk lapses.")
-    retention: Duration = Field(None, description="Seconds after its end until a session goes for good.")
-
-
-class Maxima(BaseModel):
-    """The most that one session may ask for at its creation; "never" means no bound."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    session_timeout: Duration = Field(None, description="Longest `session_timeout`, seconds.")
-    keep_alive: Duration = Field(None, description="Longest `keep_alive`, seconds.")
-    max_lifetime: Duration = Field(None, description="Longest `max_lifetime`, seconds.")
-    dialog_timeout: Duration = Field(None, description="Longest `dialog_timeout`, seconds.")
-
-
-class WebhookSettings(BaseModel):
-    """One receiver of events: a table of the list `webhooks`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    url: Annotated[str, Allowed("an http or https address")] = Field(description="Where to post.")
-    secret: Annotated[str, Allowed("whsec_ and 24 to 64 bytes in Base64")] = Field(
-        repr=False, description="The key of the signature, known to the receiver."
-    )
-    events: Annotated[tuple[str, ...], BeforeValidator(_words), Allowed("a list of patterns")] = Field(
-        ("*",), description="Patterns (`*`, `?`) of events."
-    )
-    name: Annotated[str, Allowed("a name")] = Field(
-        "", description="Under which it is known from one start to the next; the address unless given."
-    )
-    timeout: Seconds = Field(15.0, description="Seconds that an attempt may take.")
-    concurrency: Count = Field(8, description="Attempts at once.")
-
-    @model_validator(mode="after")
-    def _is_usable(self) -> Self:
-        self.webhook()
-        return self
-
-    def webhook(self) -> Webhook:
-        """What the couriers need; raises ValueError that says what is wrong."""
-        return Webhook(**self.model_dump())
 
 
 class Settings(BaseSettings):
@@ -290,7 +164,7 @@ class Settings(BaseSettings):
         _RUNTIME.handler_threads, description="Turns of a plain function that run at once, each in a thread."
     )
     turn_history: Annotated[
-        int, Field(ge=1, le=MOST_HISTORY), BeforeValidator(_number), Allowed(f"1 to {MOST_HISTORY}")
+        int, Field(ge=1, le=MOST_HISTORY), BeforeValidator(number), Allowed(f"1 to {MOST_HISTORY}")
     ] = Field(_RUNTIME.turn_history, description="Events that a turn looks back.")
     max_answer_bytes: Count = Field(
         _RUNTIME.max_answer_bytes, description="Text that one turn may write; beyond, it fails."

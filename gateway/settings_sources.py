@@ -21,7 +21,9 @@ from pydantic_settings import (
 )
 
 from .errors import GatewayError
-from .settings import PREFIX, Allowed, ChannelTimers, Maxima, Settings, WebhookSettings
+from .setting_kinds import Allowed
+from .setting_tables import ChannelTimers, Maxima, WebhookSettings
+from .settings import PREFIX, Settings
 
 
 class InvalidSettings(GatewayError):

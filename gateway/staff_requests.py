@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from sojourn.actors.broadcasts import Broadcast, Progress
+from sojourn.actors.broadcast import Broadcast, Progress
 from sojourn.actors.messages import EraseSession
 from sojourn.actors.packing import pack
 

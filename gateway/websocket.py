@@ -1,19 +1,21 @@
-"""WebSocket: one message is one body, binary as msgpack or text as a JSON object. Like TCP it moves bytes."""
+"""WebSocket: one message is one body, binary as msgpack or text as a JSON object. Like TCP it moves bytes.
+
+Frames are the `websockets` library's; what is here is what they mean, and how a connection ends.
+"""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
-from websockets.exceptions import ProtocolError as MalformedClose
-from websockets.frames import Close, CloseCode
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 
 from .codec import decode_json, encode, encode_json, unpackb
 from .connection import SLOW_CONSUMER_GRACE, Host
 from .errors import FrameTooLarge, InvalidFrame, InvalidPayload, ProtocolError
 from .peer import Peer
-from .websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, MessageDecoder, encode_message
-from .websocket_handshake import Refusal, shake_hands
+from .websocket_handshake import Refusal, WebSocketProtocol
 
 CLOSE_GRACE: Final = 1.0
 """Seconds that a client has to answer a close, before the connection is ended without."""
@@ -25,6 +27,10 @@ CLOSE_CODES: Final = {
     "too_many_connections": CloseCode.TRY_AGAIN_LATER,
 }
 """By the `goodbye` before it; `protocol_error` has the code of its fault."""
+
+TEXT: Final = Opcode.TEXT
+BINARY: Final = Opcode.BINARY
+CONTINUATION: Final = Opcode.CONT
 
 
 class WebHost(Host, Protocol):
@@ -43,30 +49,31 @@ class WebSocketConnection:
     """One WebSocket connection: an `asyncio.Protocol`, though not by name, like `TcpConnection`."""
 
     __slots__ = (
-        "_closed_by_client",
-        "_decoder",
         "_ending",
         "_fault",
         "_fixed_kind",
         "_host",
         "_kind",
         "_open",
+        "_pieces",
+        "_protocol",
         "_transport",
         "peer",
     )
 
     def __init__(self, host: WebHost) -> None:
         self._host = host
-        self._decoder = MessageDecoder(host.max_frame_bytes)
+        self._protocol = WebSocketProtocol(host.max_frame_bytes)
         self._transport: asyncio.Transport | None = None
         self._open = False
         """Both shook hands: there is a peer."""
-        self._fixed_kind: int | None = None
-        self._kind = TEXT
+        self._fixed_kind: Opcode | None = None
+        self._kind: Opcode = TEXT
         """What the client used last, and JSON until it has used anything: every client can read it."""
-        self._fault = CloseCode.PROTOCOL_ERROR
-        """Why the frames can no longer be trusted."""
-        self._closed_by_client = False
+        self._pieces: tuple[Opcode, bytearray] | None = None
+        """Of a message whose fragments come in: its kind, and what has come."""
+        self._fault = CloseCode.INVALID_DATA
+        """Why a message, whose frames were sound, can't be trusted."""
         self._ending: asyncio.TimerHandle | None = None
         self.peer: Peer
 
@@ -83,34 +90,35 @@ class WebSocketConnection:
         if not self._open:
             self._shake_hands(data)
             return
+        protocol = self._protocol
+        protocol.receive_data(data)
         peer = self.peer
         if peer.ended or peer.farewell:
-            self._await_close(data)
+            self._await_close()
             return
         host = self._host
         now = host.now()
         peer.heard_at = now
-        decoder = self._decoder
         try:
-            for kind, body in decoder.feed(data):
-                if kind <= BINARY:  # or text: what is left out are control frames
-                    self._take(kind, body, now)
-                elif kind == PING:
-                    self._write(encode_message(PONG, body))
-                elif kind == CLOSE:
-                    self._part(body)
-                    return
+            for frame in cast("list[Frame]", protocol.events_received()):
+                kind = frame.opcode
+                if (kind is BINARY or kind is TEXT) and frame.fin:
+                    self._take(kind, cast("bytes", frame.data), now)
+                elif kind is BINARY or kind is TEXT or kind is CONTINUATION:
+                    self._gather(frame, now)
         except ProtocolError as error:
-            wrong_kind = isinstance(error, WrongKind)
-            self._distrust(error, CloseCode.UNSUPPORTED_DATA if wrong_kind else CloseCode.INVALID_DATA)
+            if isinstance(error, WrongKind):
+                self._fault = CloseCode.UNSUPPORTED_DATA
+            peer.distrust(error)
             return
-        if decoder.error is not None:
-            too_large = isinstance(decoder.error, FrameTooLarge)
-            self._distrust(
-                decoder.error, CloseCode.MESSAGE_TOO_BIG if too_large else CloseCode.PROTOCOL_ERROR
-            )
-            return
-        host.after_read()
+        if protocol.parser_exc is not None:
+            # The library's close frame is written already, and waits for the last words before it.
+            peer.distrust(self._broken(protocol.parser_exc))
+        elif protocol.close_rcvd is not None:
+            self._part()
+        else:
+            self._write_waiting()  # pongs
+            host.after_read()
 
     def eof_received(self) -> bool:
         """Without a close frame before it: the connection broke off."""
@@ -134,6 +142,7 @@ class WebSocketConnection:
         if self._ending is not None:
             self._ending.cancel()
         self._transport = None
+        self._protocol.let_go()
         if self._open:
             self.peer.let_go()
             self._host.lost(self)
@@ -145,27 +154,27 @@ class WebSocketConnection:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        handshake = shake_hands(data, self._host.refusal)
-        transport.write(handshake.answer)
-        if not handshake.accepted:
+        protocol = self._protocol
+        transport.write(protocol.shake_hands(data, self._host.refusal))
+        if not protocol.is_open:
             transport.close()
             return
-        self._fixed_kind = handshake.fixed_kind
-        self._kind = handshake.fixed_kind or TEXT
+        self._fixed_kind = protocol.fixed_kind
+        self._kind = protocol.fixed_kind or TEXT
         # Above this the loop calls `pause_writing`, as for TCP.
         transport.set_write_buffer_limits(high=self._host.max_output_bytes, low=0)
         self.peer = self._host.accept(self)
         self._open = True
         self._host.admit(self.peer)
 
-    def _take(self, kind: int, body: bytes, now: float) -> None:
+    def _take(self, kind: Opcode, body: bytes, now: float) -> None:
         """One whole message."""
-        if kind != self._kind:
+        if kind is not self._kind:
             if self._fixed_kind is not None:
                 raise WrongKind("the sub-protocol of this connection carries the other kind of messages")
             self._kind = kind
         peer = self.peer
-        if kind == TEXT:
+        if kind is TEXT:
             try:
                 frame = decode_json(body)
             except InvalidPayload as error:
@@ -176,28 +185,39 @@ class WebSocketConnection:
             body = encode(frame)
         self._host.receive(peer, body, now)
 
-    def _distrust(self, error: ProtocolError, code: CloseCode) -> None:
-        self._fault = code
-        self.peer.distrust(error)
+    def _gather(self, frame: Frame, now: float) -> None:
+        """One fragment of a message; the library has seen that it fits in, and adds up their sizes."""
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = (frame.opcode, bytearray())
+        pieces[1].extend(frame.data)
+        if frame.fin:
+            self._pieces = None
+            self._take(pieces[0], bytes(pieces[1]), now)
 
-    def _part(self, body: bytes) -> None:
+    def _broken(self, fault: Exception) -> ProtocolError:
+        """What the wire says of frames that the library can't read on from."""
+        if isinstance(fault, PayloadTooBig):
+            size = (fault.size or 0) + (fault.current_size or 0)
+            return FrameTooLarge(size, self._host.max_frame_bytes)
+        return InvalidFrame(f"against the rules of WebSocket: {fault}")
+
+    def _part(self) -> None:
         """The client closes: what is under way is done, and nobody is there to hear of it."""
         self.flush()
         self.peer.end()
-        self._closed_by_client = True
-        try:
-            Close.parse(body)
-        except (MalformedClose, UnicodeDecodeError):
-            body = Close(CloseCode.PROTOCOL_ERROR, "").serialize()
-        self._close(body)
+        self._close()
 
-    def _await_close(self, data: bytes) -> None:
+    def _await_close(self) -> None:
         """Nothing more is taken from this client; after goodbye a close frame ends the wait for it."""
-        for kind, _ in self._decoder.feed(data):
-            if kind == CLOSE:
-                self._closed_by_client = True
-                if self.peer.ended and self._transport is not None:
-                    self._transport.close()
+        protocol = self._protocol
+        protocol.events_received()
+        if self.peer.ended:
+            protocol.data_to_send()
+            if protocol.close_rcvd is not None and self._transport is not None:
+                self._transport.close()
+        elif protocol.is_open:
+            protocol.data_to_send()  # no pongs any more; a close frame waits for the last answers
 
     # -- from the peer -----------------------------------------------------------------------------
 
@@ -208,10 +228,11 @@ class WebSocketConnection:
         """Write what waits, in one go."""
         outgoing = self.peer.outgoing
         if outgoing and self._transport is not None:
-            if self._kind == BINARY:
-                parts = [encode_message(BINARY, body) for body in outgoing]
+            if self._kind is BINARY:
+                parts = [Frame(BINARY, body).serialize(mask=False) for body in outgoing]
             else:
-                parts = [encode_message(TEXT, encode_json(unpackb(body)).encode()) for body in outgoing]
+                texts = [encode_json(unpackb(body)).encode() for body in outgoing]
+                parts = [Frame(TEXT, text).serialize(mask=False) for text in texts]
             outgoing.clear()
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
         else:
@@ -223,14 +244,17 @@ class WebSocketConnection:
 
     def ping(self) -> None:
         """Ask whether somebody is there: what comes back counts as heard."""
-        self._write(encode_message(PING, b""))
+        if self._protocol.is_open:
+            self._protocol.send_ping(b"")
+            self._write_waiting()
 
     def finish(self) -> None:
         """The last frame is said: send what waits and a close frame, and end when the client answers it."""
-        outgoing = self.peer.outgoing
-        said: str = unpackb(outgoing[-1])["code"]
+        said: str = unpackb(self.peer.outgoing[-1])["code"]
         self.flush()
-        self._close(Close(CLOSE_CODES.get(said, self._fault), "").serialize())
+        if self._protocol.is_open:  # else the library closed it at a fault, or answered the client's close
+            self._protocol.send_close(CLOSE_CODES.get(said, self._fault))
+        self._close()
 
     def abort(self) -> None:
         """Reset the connection, whatever waits."""
@@ -244,18 +268,20 @@ class WebSocketConnection:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+    def _write_waiting(self) -> None:
+        """Write the library's own frames."""
+        waiting = self._protocol.data_to_send()
+        if waiting and self._transport is not None:
+            self._transport.write(b"".join(waiting))
 
-    def _close(self, body: bytes) -> None:
+    def _close(self) -> None:
         """Send the close frame, and end once the client has sent its own, or soon."""
+        self._write_waiting()
         transport = self._transport
         if transport is None:
             return
-        transport.write(encode_message(CLOSE, body))
         # Closed while the client still writes, the connection would be reset, and our last words with it.
-        if self._closed_by_client:
+        if self._protocol.close_rcvd is not None:
             transport.close()
         elif self._ending is None:
             self._end_within(CLOSE_GRACE, transport.close)

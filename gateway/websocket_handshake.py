@@ -1,65 +1,63 @@
-"""The opening of a WebSocket connection: one HTTP request in, one answer out."""
+"""The `websockets` library's side of a connection, and its opening: one HTTP request in, one answer out."""
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, cast
 
 from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
+from websockets.frames import Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from .codec import encode_json
-from .websocket_frames import BINARY, TEXT
 
 # The library tells of each refused request at INFO.
 _quiet = logging.getLogger(f"{__name__}.library")
 _quiet.setLevel(logging.WARNING)
 
-KINDS: Final = {"sojourn.v1.msgpack": BINARY, "sojourn.v1.json": TEXT}
+KINDS: Final = {"sojourn.v1.msgpack": Opcode.BINARY, "sojourn.v1.json": Opcode.TEXT}
 """By sub-protocol: the one kind of message that such a connection carries."""
 
 Refusal = tuple[HTTPStatus, str, str]
 """Status, code for programs, words for people."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Handshake:
-    """The outcome."""
+class WebSocketProtocol(ServerProtocol):
+    """One connection's frames. No extension is offered: no small frame unfolds into a large message."""
 
-    answer: bytes
-    "To be sent as it is."
-    accepted: bool
-    "False: the connection ends with the answer."
-    fixed_kind: int | None
-    "The kind of messages that the sub-protocol fixes."
+    def __init__(self, max_message_bytes: int) -> None:
+        super().__init__(
+            subprotocols=[Subprotocol(name) for name in KINDS], max_size=max_message_bytes, logger=_quiet
+        )
 
+    def shake_hands(self, data: bytes, refusal: Callable[[Request], Refusal | None]) -> bytes:
+        """Return the answer to the request in `data`, whole: an acceptance, unless `refusal` says why not."""
+        self.receive_data(data)
+        events = self.events_received()
+        if events:
+            request = cast("Request", events[0])
+            refused = refusal(request)
+            self.send_response(self.accept(request) if refused is None else _refused(*refused))
+        return b"".join(self.data_to_send())
 
-def shake_hands(data: bytes, refusal: Callable[[Request], Refusal | None]) -> Handshake:
-    """Answer the request in `data`, whole, unless `refusal` says why not."""
-    protocol = _Opening(subprotocols=[Subprotocol(name) for name in KINDS], logger=_quiet)
-    protocol.receive_data(data)
-    events = protocol.events_received()
-    if events:
-        request = cast("Request", events[0])
-        refused = refusal(request)
-        protocol.send_response(protocol.accept(request) if refused is None else _refused(*refused))
-    answer = b"".join(protocol.data_to_send())
-    accepted = protocol.state is OPEN
-    protocol.parser.close()  # it and the protocol hold each other: this frees both at once
-    return Handshake(
-        answer=answer,
-        accepted=accepted,
-        fixed_kind=None if protocol.subprotocol is None else KINDS[protocol.subprotocol],
-    )
+    @property
+    def is_open(self) -> bool:
+        """Frames may go both ways: the handshake succeeded, and no close frame was sent."""
+        return self.state is OPEN
 
+    @property
+    def fixed_kind(self) -> Opcode | None:
+        """The kind of messages that the sub-protocol fixes."""
+        return None if self.subprotocol is None else KINDS[self.subprotocol]
 
-class _Opening(ServerProtocol):
-    """The library's side of a connection, until it is open. No extension is offered: none compresses."""
+    def let_go(self) -> None:
+        """Free what holds on to this: the parser, and the traceback of a fault."""
+        self.parser.close()
+        self.parser_exc = None
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
         """The first of ours that the client offers; who offers none decides by each message."""

@@ -40,6 +40,7 @@ from .records import (
 )
 from .retention import Ended, EndedPage, ended_before
 from .scrub import Scrubbed
+from .sensitive import add_sensitive_keys, read_sensitive_keys
 from .turns import OpenTurn, read_open_turns
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "TurnRow",
     "Unstorable",
     "WriteFailed",
+    "add_sensitive_keys",
     "archive",
     "broadcasts",
     "count_overdue",
@@ -85,5 +87,6 @@ __all__ = [
     "files_with",
     "outbox",
     "read_open_turns",
+    "read_sensitive_keys",
     "rewrite_epoch",
 ]

@@ -7,9 +7,10 @@ For whoever holds one read transaction over all of it (`Reader.look`): then it i
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from . import broadcasts
 from .history import read_history, read_tails
 from .records import EventRow, ScopeRow, SessionRow, StoredSession
 
@@ -28,6 +29,16 @@ EVENTS: Final = 2000
 EVENT_BYTES: Final = 4 << 20
 _BEHIND: Final = 256
 """Events behind a snapshot that are expected: what is more than that makes a page larger, not wrong."""
+
+
+class Found(NamedTuple):
+    """One session of an archive."""
+
+    stored: StoredSession
+    history: list[EventRow] | None
+    """All of its events where those are few; None: they are many, and `read_events` has them page by page."""
+    broadcasts: dict[str, int]
+    """The broadcasts that reached its user in it, and how."""
 
 
 class Selection(NamedTuple):
@@ -87,49 +98,50 @@ def find_request(connection: sqlite3.Connection, request_key: str) -> str | None
 
 def read_sessions(
     connection: sqlite3.Connection, selection: Selection, after_key: int = 0
-) -> Iterator[tuple[StoredSession, list[EventRow] | None]]:
-    """The selected sessions behind that key, each with its whole history where that is short.
-
-    None: it is long, and `read_events` has it page by page.
-    """
+) -> Iterator[Found]:
+    """The selected sessions behind that key, each with its whole history where that is short."""
     where, names = selection.where()
     statement = f"SELECT {_COLUMNS} FROM sessions WHERE {where} ORDER BY key LIMIT {PAGE}"
     while rows := [
         SessionRow(*row) for row in connection.execute(statement, {**names, "after": after_key}).fetchall()
     ]:
         after_key = rows[-1].key
+        reached = broadcasts.outcomes_in(connection, [(row.key, row.user_id) for row in rows])
         short: list[SessionRow] = []
         room = EVENTS
         for row in rows:
             room -= row.seq + _BEHIND
             if short and room < 0:
-                yield from _together(connection, short)
+                yield from _together(connection, short, reached)
                 short, room = [], EVENTS - row.seq - _BEHIND
             if room < 0:
                 tail = read_tails(connection, {row.key: row.seq})[row.key]
-                yield StoredSession(row, tail), None
+                yield Found(StoredSession(row, tail), None, reached.get(row.key, {}))
                 room = EVENTS
             else:
                 short.append(row)
-        yield from _together(connection, short)
+        yield from _together(connection, short, reached)
 
 
 def _together(
-    connection: sqlite3.Connection, rows: Sequence[SessionRow]
-) -> Iterator[tuple[StoredSession, list[EventRow] | None]]:
+    connection: sqlite3.Connection, rows: Sequence[SessionRow], reached: Mapping[int, dict[str, int]]
+) -> Iterator[Found]:
     histories = read_tails(connection, dict.fromkeys([row.key for row in rows], 0)) if rows else {}
     for row in rows:
         history = histories[row.key]
-        yield StoredSession(row, [event for event in history if event[1] > row.seq]), history
+        tail = [event for event in history if event[1] > row.seq]
+        yield Found(StoredSession(row, tail), history, reached.get(row.key, {}))
 
 
-def read_session(connection: sqlite3.Connection, key: int) -> StoredSession | None:
-    """One session, with the events behind its snapshot."""
+def read_session(connection: sqlite3.Connection, key: int) -> Found | None:
+    """One session."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM sessions WHERE key = ?", (key,)).fetchone()
     if row is None:
         return None
     found = SessionRow(*row)
-    return StoredSession(found, read_tails(connection, {key: found.seq})[key])
+    reached = broadcasts.outcomes_in(connection, [(key, found.user_id)])
+    tail = read_tails(connection, {key: found.seq})[key]
+    return Found(StoredSession(found, tail), None, reached.get(key, {}))
 
 
 def read_events(

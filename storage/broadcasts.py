@@ -4,10 +4,13 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 INSERT: Final = "INSERT OR IGNORE INTO broadcast_outcomes (user_id, broadcast_id, session, outcome)"
+
+OUTCOMES: Final[Mapping[int, str]] = {1: "created", 2: "delivered", 3: "reopened"}
+"""What became of the session, as stored and as people read it."""
 
 _PEOPLE: Final = 200
 """Names in one statement: two variables each, of which every SQLite allows 999."""
@@ -25,6 +28,27 @@ def outcomes_of(connection: sqlite3.Connection, broadcast_id: str, user_ids: Seq
                 (broadcast_id, *people),
             )
         )
+    return found
+
+
+def outcomes_in(
+    connection: sqlite3.Connection, sessions: Sequence[tuple[int, str | None]]
+) -> dict[int, dict[str, int]]:
+    """By the key of a session: which broadcasts reached its user in it, and how; `sessions`: (key, user_id),
+    at most 200 of them.
+    """
+    people = sorted({user_id for _, user_id in sessions if user_id is not None})
+    if not people:
+        return {}
+    keys = [key for key, user_id in sessions if user_id is not None]
+    found: dict[int, dict[str, int]] = {}
+    for session, broadcast_id, outcome in connection.execute(
+        f"SELECT session, broadcast_id, outcome FROM broadcast_outcomes "
+        f"WHERE user_id IN ({', '.join('?' * len(people))}) AND session IN (SELECT value FROM json_each(?)) "
+        "ORDER BY broadcast_id",
+        (*people, json.dumps(keys)),
+    ):
+        found.setdefault(session, {})[broadcast_id] = outcome
     return found
 
 

@@ -3,18 +3,18 @@
 import json
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import Final, Self, TypeVar
 
 from sqlite_utils import Database
 
 from . import broadcasts, outbox
-from .bulk import BulkStatement
+from .append import append
+from .bulk import EXACT, BulkStatement
+from .checkpoints import Checkpoints
 from .connection import (
-    UNSTORABLE,
     Durability,
-    connect_checkpointer,
     connect_memory,
     connect_reader,
     connect_writer,
@@ -25,15 +25,16 @@ from .connection import (
     write_error,
 )
 from .erasure import erase_slice, remove_session
-from .errors import CannotOpen, JournalCorrupt, StaleEpoch, Unstorable, WriteFailed
+from .errors import CannotOpen, JournalCorrupt, Unstorable
 from .lock import WriterLock
 from .reader import Reader
-from .records import Batch, Gone
+from .records import Batch
 from .runs import AT_ONCE, MOST_RUNS, append_run, count_runs, index_at_once, merge_slice
 from .schema import migrate, schema_version
 from .scopes import ScopeStatement
-from .scrub import SCRUB_PAGES, Scrubbed, Scrubber
+from .scrub import SCRUB_PAGES, Scrubbed
 from .turns import TurnStatement
+from .writer import Writer
 
 _Answer = TypeVar("_Answer")
 
@@ -59,8 +60,6 @@ _ENDED: Final = """
 UPDATE sessions SET status = 'expired', due_at = NULL WHERE key IN (SELECT value FROM json_each(?))
 """
 
-_UNSAID: Final = Gone(0.0)
-
 
 class Journal:
     """Writes one file, or one store in memory, as its only writer.
@@ -83,26 +82,19 @@ class Journal:
         """For `open`: takes over a connection whose schema is up to date, and the lock."""
         self.path = path
         self.durability: Durability = durability
-        self._connection: sqlite3.Connection | None = connection
+        self._writer = Writer(connection, path, durability)
         self._lock = lock
-        self._closed = False
         # In memory, readers share the connection: held during each read and each transaction.
         self._shared = Lock() if path is None else nullcontext()
-        self._checkpointer: sqlite3.Connection | None = None
-        self._scrubber: Scrubber | None = None
-        # Held while `_checkpointer` is used, made or closed.
-        self._checkpointing = Lock()
+        self._checkpoints = None if path is None else Checkpoints(path)
         self._events = BulkStatement(connection, 6, _EVENTS)
         self._sessions = BulkStatement(connection, 14, _SESSIONS, _SESSIONS_AGAIN)
         self._deadlines = BulkStatement(connection, 2, _DEADLINES, _DEADLINES_MOVE)
         self._broadcasts = BulkStatement(connection, 4, broadcasts.INSERT)
         self._scopes = ScopeStatement(connection)
         self._turns = TurnStatement(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch'")
         numbers: dict[str, int] = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-        connection.execute("COMMIT")
-        self.epoch = numbers["epoch"]
+        self.epoch = self._writer.epoch
         self._watermark = numbers["watermark"]
         self._runs = count_runs(connection)
         # How many runs a slice is taken from: fewer when their places are unlike, see `merge`.
@@ -155,15 +147,10 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the file; repeating it is harmless. In memory, everything is gone."""
-        with self._shared, self._checkpointing:
-            self._closed = True
-            for connection in (self._checkpointer, self._connection):
-                if connection is not None:
-                    connection.close()
-            self._checkpointer = self._connection = None
-            # Last: closing a descriptor of the file drops the locks that SQLite holds on it.
-            if self._scrubber is not None:
-                self._scrubber.close()
+        with self._shared:
+            if self._checkpoints is not None:
+                self._checkpoints.close()
+            self._writer.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -184,9 +171,12 @@ class Journal:
         will).
         """
         with self._shared:
+            if 0 < len(batch.events) <= EXACT and batch.is_events_alone():
+                self._last_id = append(self._writer, batch.events)
+                return
             last_id, watermark, runs = self._last_id, self._watermark, self._runs
             counts: dict[int, int] = {}
-            with self._transaction() as connection:
+            with self._writer.transaction() as connection:
                 last_id = self._events.run(connection, batch.events) or last_id
                 # A key at most once in a statement: of two deadlines SQLite would take any.
                 rows = {row.key: row for row in batch.sessions}
@@ -201,8 +191,7 @@ class Journal:
                 if batch.turns:
                     self._turns.run(connection, batch.turns)
                 if batch.erased:
-                    for key in batch.erased:
-                        gone = batch.gone.get(key, _UNSAID)
+                    for key, gone in batch.erased.items():
                         counts[key] = remove_session(connection, key, watermark, gone)
                     last_id, watermark, runs = _behind_erasure(connection, watermark)
             self._last_id, self._watermark, self._runs = last_id, watermark, runs
@@ -215,7 +204,7 @@ class Journal:
         Raises WriteFailed (try again) or StaleEpoch.
         """
         with self._shared:
-            with self._unsynchronised(), self._transaction() as connection:
+            with self._writer.unsynchronised(), self._writer.transaction() as connection:
                 removed, more = erase_slice(connection, self._watermark)
                 last_id, watermark, runs = self._last_id, self._watermark, self._runs
                 if removed:
@@ -229,26 +218,20 @@ class Journal:
         None: somebody reads an older state of the file, or copies its log; try again. In memory there is
         nothing to do. Raises WriteFailed when the disk does not take it.
         """
-        if self.path is None:
+        if self._checkpoints is None:
             return Scrubbed(None, 0)
-        if self._scrubber is None:
-            self._scrubber = Scrubber(self.path)
-        if not self._checkpointing.acquire(blocking=False):
-            return None
         try:
-            return self._scrubber.scrub(self.connection, page, limit)
+            return self._checkpoints.scrub(self.connection, page, limit)
         except (sqlite3.Error, OSError) as error:
-            self._roll_back()
+            self._writer.roll_back()
             raise write_error(error, self.path) from error
-        finally:
-            self._checkpointing.release()
 
     def tend(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
         """Do some work of the house in one transaction, which waits for no disk: a power cut may undo it.
 
         Raises WriteFailed (nothing was done) or StaleEpoch.
         """
-        with self._shared, self._unsynchronised(), self._transaction() as connection:
+        with self._shared, self._writer.unsynchronised(), self._writer.transaction() as connection:
             return work(connection)
 
     @property
@@ -311,19 +294,7 @@ class Journal:
         Commits go on meanwhile; called now and then, it keeps the log short and the next start fast. Raises
         WriteFailed when the disk does not take it: nothing is lost, only the log grows.
         """
-        with self._checkpointing:
-            if self.path is None or self._closed:
-                return 0
-            try:
-                if self._checkpointer is None:
-                    self._checkpointer = connect_checkpointer(self.path)
-                row: tuple[int, int, int] = self._checkpointer.execute(
-                    "PRAGMA wal_checkpoint(PASSIVE)"
-                ).fetchone()
-            except sqlite3.Error as error:
-                raise write_error(error, self.path) from error
-        _, pages, copied = row
-        return pages - copied
+        return 0 if self._checkpoints is None else self._checkpoints.copy()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -331,85 +302,18 @@ class Journal:
 
         Raises WriteFailed when the journal is closed.
         """
-        if self._closed:
-            raise WriteFailed(self.path, "the journal is closed")
-        if self._connection is None:
-            assert self.path is not None
-            connection = connect_writer(self.path)
-            try:
-                prepare_writer(connection, self.durability)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
-
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        try:
-            connection = self.connection
-            connection.execute("BEGIN IMMEDIATE")
-            found = _greatest(connection, "SELECT value FROM meta WHERE name = 'epoch'")
-            if found != self.epoch:
-                raise StaleEpoch(self.path, self.epoch, found)
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back()
-            if isinstance(error, (sqlite3.Error, *UNSTORABLE)):
-                raise write_error(error, self.path) from error
-            raise
-
-    def _roll_back(self) -> None:
-        connection = self._connection
-        if connection is None or not connection.in_transaction:
-            # Some errors, a full disk among them, have ended the transaction already.
-            return
-        try:
-            connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            # A connection that cannot even do this is in no known state: the next transaction makes another.
-            # The store in memory has only this one.
-            if self.path is not None:
-                self._connection = None
-                with suppress(sqlite3.Error):
-                    connection.close()
+        return self._writer.connection
 
     @contextmanager
     def _indexing(self, what: str) -> Generator[sqlite3.Connection]:
         """A transaction that need not last; `what` breaks the index when it has a place twice."""
         try:
-            with self._unsynchronised(), self._careless(), self._transaction() as connection:
+            writer = self._writer
+            with writer.unsynchronised(), writer.careless(), writer.transaction() as connection:
                 yield connection
         except Unstorable as error:
             reason = f"{what} has the place of another ({error.reason})"
             raise JournalCorrupt(self.path, reason) from error
-
-    @contextmanager
-    def _unsynchronised(self) -> Generator[None]:
-        if self.durability != "full":
-            yield
-            return
-        try:
-            self.connection.execute("PRAGMA synchronous = NORMAL")
-            yield
-        except sqlite3.Error as error:
-            raise write_error(error, self.path) from error
-        finally:
-            if self._connection is not None:
-                self._connection.execute("PRAGMA synchronous = FULL")
-
-    @contextmanager
-    def _careless(self) -> Generator[None]:
-        """The index holds no word of anybody's: what leaves it need not be overwritten, page for page."""
-        try:
-            self.connection.execute("PRAGMA secure_delete = OFF")
-            yield
-        except sqlite3.Error as error:
-            raise write_error(error, self.path) from error
-        finally:
-            if self._connection is not None:
-                self._connection.execute("PRAGMA secure_delete = ON")
 
 
 def _tools(connection: sqlite3.Connection) -> Database:

@@ -125,7 +125,6 @@ class Batch:
         "erased_by_key",
         "erased_events",
         "events",
-        "gone",
         "scopes",
         "sessions",
         "turns",
@@ -148,13 +147,23 @@ class Batch:
         """Whom a broadcast has reached, with the message of it."""
         self.turns: list[TurnRow] = []
         """Turns that begin or end, each at most once."""
-        self.erased: list[int] = []
-        """Keys of sessions to remove, with every event of theirs: of a long one the last go behind the commit,
-        see `Journal.erase_on`.
+        self.erased: dict[int, Gone] = {}
+        """Keys of sessions to remove, with every event of theirs: of a long one the last go behind the
+        commit, see `Journal.erase_on`.
         """
-        self.gone: dict[int, Gone] = {}
-        """How each of those comes to be removed; one that is not here was erased at 0."""
         self.erased_events: int = 0
         """Set by the commit: how many events are gone."""
         self.erased_by_key: dict[int, int] = {}
         """Set by the commit: how many events of each erased session; 0 for one that was not there."""
+
+    def is_events_alone(self) -> bool:
+        """Nothing but events is in it."""
+        return not (
+            self.sessions
+            or self.deadlines
+            or self.ended
+            or self.scopes
+            or self.broadcasts
+            or self.turns
+            or self.erased
+        )

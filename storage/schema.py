@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from sqlite_utils import Database, Migrations
 
-from . import counts, erasure
+from . import counts, erasure, sensitive
 from .errors import NotADatabase, SchemaTooNew
 from .records import EVENT_TYPES
 
@@ -273,6 +273,12 @@ def create_erasures(db: Database) -> None:
         db.conn.execute(statement)
 
 
+@_step()
+def create_sensitive_keys(db: Database) -> None:
+    """Which keys of a context are masked for people, also for who reads the file without the settings."""
+    db.conn.execute(sensitive.CREATE)
+
+
 STEPS: Final = (
     create_tables.__name__,
     create_views.__name__,
@@ -284,6 +290,7 @@ STEPS: Final = (
     create_event_runs.__name__,
     create_session_counts.__name__,
     create_erasures.__name__,
+    create_sensitive_keys.__name__,
 )
 """Names of all steps in their order; a file that has others is newer than this code."""
 

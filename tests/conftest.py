@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -14,8 +16,18 @@ settings.register_profile("quick", max_examples=40)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# The workers and a hundred commands read these same files: compiled once, whatever the shell was told.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 OF_THE_PROCESS = "sojourn-default-actors"
 """The thread of actors without a loop of their own: made once, kept until the process ends."""
+
+
+def pytest_collection_finish() -> None:
+    """Who collects garbage by hand is not to walk through thousands of tests each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def ours(thread: threading.Thread) -> bool:

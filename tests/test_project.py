@@ -38,7 +38,7 @@ def test_link_leads_to_the_folder(room: str) -> None:
     assert link.samefile(ROOT / room)
 
 
-def test_wheel_holds_every_module(tmp_path: Path) -> None:
+def test_wheel_holds_every_file(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT, checkout, symlinks=True, ignore=lambda _, names: [*MADE.intersection(names)])
     subprocess.run(
@@ -48,14 +48,10 @@ def test_wheel_holds_every_module(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    modules = {
-        f"sojourn/{path.relative_to(ROOT).as_posix()}"
-        for room in ROOMS
-        for path in sources(ROOT / room)
-        if path.suffix == ".py"
-    }
-    assert modules
-    assert modules <= held
+    kept = [path.relative_to(ROOT) for room in ROOMS for path in sources(ROOT / room)]
+    files = {f"sojourn/{path.as_posix()}" for path in kept}
+    assert {"sojourn/gateway/web/static/index.html", "sojourn/gateway/web/static/sojourn.js"} <= files
+    assert files <= held
     assert {"sojourn/py.typed", "sojourn/__init__.py", "sojourn/__main__.py"} <= held
     assert not [name for name in held if not name.startswith(("sojourn/", "sojourn-"))]
 
@@ -116,12 +112,12 @@ def test_version_is_in_the_changelog_or_unreleased() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = (ROOT / "pyproject.toml").read_text("utf-8")
-    block = project.partition("dependencies = [")[2].partition("]")[0]
     reasons = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
-    names = re.findall(r'"([a-z][a-z0-9-]*)', block)
-    assert len(names) > 5
-    table = [line.split(" | ")[0] for line in reasons.splitlines() if line.startswith("| `")]
-    assert not [name for name in names if not any(f"`{name}`" in cell for cell in table)]
+    table = [line.split(" | ")[0].lower() for line in reasons.splitlines() if line.startswith("| `")]
+    for block in re.findall(r"(?:dependencies|dev) = \[(.*?)\n\]", project, re.DOTALL):
+        names = re.findall(r'^    "([a-z][a-z0-9-]*)', block.lower(), re.MULTILINE)
+        assert len(names) > 5
+        assert not [name for name in names if not any(f"`{name}`" in cell for cell in table)]
 
 
 def test_constraints_pin_every_dependency() -> None:

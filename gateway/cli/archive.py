@@ -12,17 +12,26 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sojourn.actors.archive import to_line
-from sojourn.actors.context import SensitiveKeys
 from sojourn.actors.errors import SessionError
 from sojourn.actors.exporting import Place, Wanted, export_items
 from sojourn.actors.importing import Imported, ImportRefused, check_first_line, import_lines, lines_of
-from sojourn.gateway.export_file import CannotResume, finish, part_of, resume_lines, resume_table
+from sojourn.gateway.export_file import (
+    CannotResume,
+    ask_beside,
+    asked_of,
+    finish,
+    part_of,
+    resume_lines,
+    resume_table,
+)
 from sojourn.gateway.export_tables import MissingExtra, header_line, rows_of, write_csv, write_parquet
 from sojourn.gateway.settings_sources import InvalidSettings, load_settings
-from sojourn.storage import Journal, Reader, StorageError, archive
+from sojourn.storage import Journal, Reader, StorageError, archive, read_sensitive_keys
 from sojourn.storage.archive import Selection
 
 from .console import err, fail, out
+from .options import DatabaseFile, SettingsFile
+from .reading import reading
 from .sessions import StatusOption
 
 MAX_LINE: Final = 64 << 20
@@ -56,10 +65,8 @@ def export(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only those created before.")] = None,
     with_secrets: Annotated[bool, typer.Option(help="Sensitive values in clear, instead of ***.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a cut-off export ended.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Write sessions with all of their events to a file, also beside a running server.
 
@@ -77,34 +84,27 @@ def export(
         since=_instant(since, "--since"),
         until=_instant(until, "--until"),
     )
-    wanted = Wanted(selection, tag, with_secrets)
-    try:
-        settings = load_settings({"db": db}, settings_file)
-        if settings.path is None:
-            fail("durability is memory: there is no file to read")
-        with Reader.open(settings.path) as reader:
-            sensitive = SensitiveKeys(settings.sensitive_keys)
+    with reading(db, settings_file) as (settings, reader):
+        keys = {*settings.sensitive_keys, *reader.look(read_sensitive_keys)}
+        wanted = Wanted(selection, tag, with_secrets, tuple(sorted(keys)))
+        try:
             if file == STDOUT:
-                _to_stdout(reader, wanted, sensitive, chosen)
+                _to_stdout(reader, wanted, chosen)
             else:
-                _to_file(reader, wanted, sensitive, chosen, Path(file), resume=resume)
-    except InvalidSettings as error:
-        fail(error, usage=error.usage)
-    except (StorageError, MissingExtra) as error:
-        fail(error)
+                _to_file(reader, wanted, chosen, Path(file), resume=resume)
+        except MissingExtra as error:
+            fail(error)
 
 
-def _to_stdout(reader: Reader, wanted: Wanted, sensitive: SensitiveKeys, chosen: Format) -> None:
+def _to_stdout(reader: Reader, wanted: Wanted, chosen: Format) -> None:
     if chosen is Format.PARQUET:
         fail("Parquet goes to a file, not to standard output", usage=True)
     stream = sys.stdout.buffer
-    reader.look(lambda connection: _write(connection, wanted, sensitive, chosen, stream, None, []))
+    reader.look(lambda connection: _write(connection, wanted, chosen, stream, None, []))
     stream.flush()
 
 
-def _to_file(
-    reader: Reader, wanted: Wanted, sensitive: SensitiveKeys, chosen: Format, path: Path, *, resume: bool
-) -> None:
+def _to_file(reader: Reader, wanted: Wanted, chosen: Format, path: Path, *, resume: bool) -> None:
     part = part_of(path)
     if resume and not part.exists():
         fail(f"there is no {part} to go on with: leave out --resume")
@@ -113,14 +113,14 @@ def _to_file(
     try:
         with part.open("r+b" if resume else "wb") as stream:
             if resume and chosen is Format.CSV:
-                found = resume_table(stream)
+                found = resume_table(stream, asked_of(path), wanted)
                 if found is not None:
                     place, last_row = found
             elif resume:
                 place = resume_lines(stream, wanted)
-            reader.look(
-                lambda connection: _write(connection, wanted, sensitive, chosen, stream, place, last_row)
-            )
+            if place is None and chosen is Format.CSV:
+                ask_beside(path, wanted)
+            reader.look(lambda connection: _write(connection, wanted, chosen, stream, place, last_row))
             finish(stream, path)
     except CannotResume as error:
         fail(f"{part} cannot be gone on with: {error}")
@@ -134,7 +134,6 @@ def _to_file(
 def _write(
     connection: Any,
     wanted: Wanted,
-    sensitive: SensitiveKeys,
     chosen: Format,
     stream: BinaryIO,
     place: Place | None,
@@ -143,7 +142,7 @@ def _write(
     after = None if place is None or place.session_id is None else place.session_id
     after_key = 0 if after is None else archive.find_key(connection, after) or 0
     total = archive.count_sessions(connection, wanted.selection, after_key)
-    items: Iterator[Item] = export_items(connection, wanted, sensitive, place)
+    items: Iterator[Item] = export_items(connection, wanted, place)
     with _progress("exported", total) as step:
         seen = _seen(items, step)
         if chosen is Format.JSONL:
@@ -166,10 +165,11 @@ def _seen(items: Iterator[Item], step: Callable[[int], None]) -> Iterator[Item]:
 
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An export in JSON Lines; - is stdin.")],
-    into: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    into: DatabaseFile = None,
+    restore_erased: Annotated[
+        bool, typer.Option("--restore-erased", help="Also what was erased from the database.")
+    ] = False,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Take an export into a database file that no server has open; the file is made where there is none.
 
@@ -182,7 +182,7 @@ def import_(
         with _source(file) as stream:
             first = stream.readline(MAX_LINE)
             check_first_line(first)
-            imported = _import(first, stream, settings.path)
+            imported = _import(first, stream, settings.path, restore_erased=restore_erased)
     except InvalidSettings as error:
         fail(error, usage=error.usage)
     except ImportRefused as error:
@@ -194,9 +194,12 @@ def import_(
     told = f"{_many(imported.sessions, 'session')} with {_many(imported.events, 'event')}"
     known = f", {imported.known:,} were there already" if imported.known else ""
     out.print(f"{told} imported{known}")
+    if imported.erased:
+        were = "was" if imported.erased == 1 else "were"
+        out.print(f"{imported.erased:,} that {were} erased here stay out: --restore-erased takes them too")
 
 
-def _import(first: bytes, stream: BinaryIO, path: str) -> Imported:
+def _import(first: bytes, stream: BinaryIO, path: str, *, restore_erased: bool) -> Imported:
     def lines() -> Iterator[bytes]:
         yield first
         yield from lines_of(lambda: stream.readline(MAX_LINE))
@@ -209,7 +212,7 @@ def _import(first: bytes, stream: BinaryIO, path: str) -> Imported:
             step(imported.sessions + imported.known - done)
             done = imported.sessions + imported.known
 
-        return import_lines(lines(), journal, report)
+        return import_lines(lines(), journal, report, restore_erased=restore_erased)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sojourn.gateway.codec import encode
 from sojourn.gateway.errors import GatewayError
 
 from .console import err, fail, out, run
+from .options import ServerHost, ServerPort
 
 Map = dict[str, Any]
 AT_ONCE = 500
@@ -34,8 +35,8 @@ def broadcast(
     channel: Annotated[str | None, typer.Option(help="The sessions' channel [default: tcp].")] = None,
     reopen: Annotated[bool, typer.Option("--reopen", help="Reopen closed sessions.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The outcome as one JSON object.")] = False,
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
 ) -> None:
     """Send one message to many people; who has no session gets one.
 

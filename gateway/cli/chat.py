@@ -14,6 +14,7 @@ from sojourn.gateway.errors import GatewayError
 
 from .console import fail, instant, out, run
 from .lines import Lines
+from .options import ServerHost, ServerPort
 from .transcript import event_line
 
 HELP = """\
@@ -26,8 +27,8 @@ Command = Callable[[str], Awaitable[None]]
 
 
 def chat(
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
     user: Annotated[
         str | None, typer.Option(metavar="USER_ID", help="Who you are [default: your name].")
     ] = None,

@@ -26,12 +26,13 @@ from .desk_state import DeskState
 from .desk_view import picture, short_span
 from .desk_work import HELP, DeskWork
 from .lines import Lines
+from .options import ServerHost, ServerPort
 from .transcript import event_line
 
 
 def desk(
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
     name: Annotated[str | None, typer.Option(help="Who you are [default: your name].")] = None,
     queue: Annotated[
         list[str] | None, typer.Option(help="Show this queue; repeat it for more [default: all].")

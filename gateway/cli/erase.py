@@ -12,10 +12,12 @@ from rich.text import Text
 from sojourn.gateway.client import connect
 from sojourn.gateway.errors import GatewayError
 from sojourn.gateway.settings_sources import InvalidSettings, load_settings
-from sojourn.storage import CannotOpen, Reader, Receipt, StorageError, StoreLocked, erasure, files_with
+from sojourn.storage import CannotOpen, Receipt, StorageError, StoreLocked, erasure, files_with
 
 from .console import err, fail, instant, out, run
 from .offline import erase_in_file
+from .options import DatabaseFile, ServerHost, ServerPort, SettingsFile
+from .reading import reading
 
 Map = dict[str, Any]
 
@@ -31,14 +33,12 @@ def erase(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The receipt as one JSON object.")] = False,
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
     db: Annotated[
         Path | None, typer.Option(help="A database file that no server has open, instead of a server.")
     ] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Erase a person or a session for good: messages, context, search, snapshots, the write-ahead log.
 
@@ -114,22 +114,12 @@ def erasures(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """List the receipts of erasures, also beside a running server. They name nobody; --user finds its own."""
-    try:
-        settings = load_settings({"db": db}, settings_file)
-        if settings.path is None:
-            fail("durability is memory: there is no file to read")
-        with Reader.open(settings.path) as reader:
-            found = reader.look(lambda connection: erasure.receipts(connection, -1 if user else limit))
-    except InvalidSettings as error:
-        fail(error, usage=error.usage)
-    except StorageError as error:
-        fail(error)
+    with reading(db, settings_file) as (_, reader):
+        found = reader.look(lambda connection: erasure.receipts(connection, -1 if user else limit))
     if user is not None:
         found = [each for each in found if each.digest == erasure.digest_of(each.erasure_id, user)][:limit]
     if as_json:

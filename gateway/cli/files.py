@@ -9,10 +9,9 @@ from sojourn.actors.context import SensitiveKeys
 from sojourn.actors.events import session_map, visible
 from sojourn.actors.packing import unpack
 from sojourn.actors.snapshots import restore
-from sojourn.gateway.settings_sources import InvalidSettings, load_settings
-from sojourn.storage import Reader, SessionRow, StorageError, StoredSession
+from sojourn.storage import Reader, SessionRow, StoredSession, read_sensitive_keys
 
-from .console import fail
+from .reading import reading
 
 PAGE = 500
 
@@ -64,13 +63,6 @@ class SessionFile:
 @contextmanager
 def session_file(db: Path | None, settings_file: Path | None) -> Generator[SessionFile, None, None]:
     """The file that is named, or the one in the settings; a failure is one line at the user."""
-    try:
-        settings = load_settings({"db": db}, settings_file)
-        if settings.path is None:
-            fail("durability is memory: there is no file to read")
-        with Reader.open(settings.path) as reader:
-            yield SessionFile(reader, SensitiveKeys(settings.sensitive_keys))
-    except InvalidSettings as error:
-        fail(error, usage=error.usage)
-    except StorageError as error:
-        fail(error)
+    with reading(db, settings_file) as (settings, reader):
+        keys = {*settings.sensitive_keys, *reader.look(read_sensitive_keys)}
+        yield SessionFile(reader, SensitiveKeys(keys))

@@ -8,6 +8,7 @@ from sojourn.gateway.client import connect
 from sojourn.gateway.errors import GatewayError
 
 from .console import fail, run
+from .options import ServerHost, ServerPort
 
 
 def fork(
@@ -17,8 +18,8 @@ def fork(
         typer.Option("--at", metavar="SEQ", min=1, help="Place of its history [default: now]."),
     ] = None,
     channel: Annotated[str | None, typer.Option(help="Another channel than the session's.")] = None,
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
 ) -> None:
     """Have a server make a new session with the state as of then, and print its id; it may have expired."""
     run(_fork(session_id, at, channel, host, port))

@@ -29,6 +29,7 @@ from sojourn.gateway.settings_sources import InvalidSettings, load_settings
 from sojourn.storage import StorageError
 
 from .console import err, fail, out, span
+from .options import ServerHost, ServerPort
 
 
 class _Advance(Protocol):
@@ -41,8 +42,8 @@ class _Rate(ProgressColumn):
 
 
 def replay(
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
     connections: Annotated[int, typer.Option(min=1, help="Connections side by side.")] = 50,
     outstanding: Annotated[int, typer.Option(min=1, help="Messages under way on each connection.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N conversations.")] = None,

@@ -4,7 +4,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from sojourn.storage import CannotOpen, EndedPage, Reader, StorageError, StoreLo
 
 from .console import fail, out, span
 from .offline import keep_in_file
+from .options import DatabaseFile, SettingsFile
 
 PAGE = 512
 
@@ -25,10 +25,8 @@ PAGE = 512
 def retention(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Remove the history of sessions that ended longer ago than the setting `retention` says.
 

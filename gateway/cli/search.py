@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from sojourn.storage.insights import Filters, Hit
 
 from .console import AUTHOR_STYLE, STATUS_STYLE, harmless, instant, out
 from .insight_files import insights_of, moment
+from .options import DatabaseFile, SettingsFile
 
 
 def search(
@@ -34,10 +34,8 @@ def search(
     limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many, newest first.")] = 20,
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: hits and cursor.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Search the messages of a database file, also beside a running server."""
     now = datetime.now(UTC)
@@ -59,12 +57,13 @@ def search(
     elif not found.hits:
         out.print("nothing found", style="dim")
     else:
-        out.print(_table(found.hits))
+        out.print(table_of(found.hits))
         if found.cursor is not None:
             out.print(f"there are more: --cursor {found.cursor}", style="dim")
 
 
-def _table(hits: list[Hit]) -> Table:
+def table_of(hits: list[Hit]) -> Table:
+    """What was found, a line each."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("at", "session", "seq"):
         table.add_column(name, no_wrap=True)

@@ -24,6 +24,7 @@ from .agents import NoAgent, load_agent
 from .collector import Collector
 from .console import fail
 from .dialogs import dialog_agent
+from .options import DatabaseFile
 
 if TYPE_CHECKING:
     from sojourn.gateway.calls import Calls
@@ -33,7 +34,7 @@ log = logging.getLogger("sojourn")
 
 
 def serve(
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
+    db: DatabaseFile = None,
     host: Annotated[str | None, typer.Option(help="Where to listen [default: 127.0.0.1].")] = None,
     port: Annotated[
         str | None, typer.Option(metavar="PORT", help="TCP port, 0 picks a free one [default: 7411].")
@@ -74,7 +75,7 @@ def serve(
         Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML; flags go before it.")
     ] = None,
 ) -> None:
-    """Serve conversations over TCP.
+    """Serve conversations over TCP, WebSocket and HTTP, with a dashboard.
 
     Prints one line when connections are accepted: `ready tcp=HOST:PORT http=HOST:PORT`. Stop it with
     Ctrl-C or SIGTERM: it finishes what is in flight first. Every option can also stand in the settings
@@ -154,6 +155,7 @@ async def _serve(settings: Settings) -> None:
             insights = InsightsService(settings.path)
             insights.start()
             server.lookout.insights_behind = insights.how_far_behind
+            server.lookout.insights_wanted = True
         print(_ready_line(server), flush=True)
         if server.http_address is not None:
             log.info("the dashboard is at %s", _dashboard(server.http_address))

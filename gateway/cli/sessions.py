@@ -3,7 +3,6 @@
 import json
 import time
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from .console import STATUS_STYLE, instant, out, span
 from .files import session_file
+from .options import DatabaseFile, SettingsFile
 
 
 class StatusOption(StrEnum):
@@ -25,10 +25,8 @@ def sessions(
     user: Annotated[str | None, typer.Option(metavar="USER_ID", help="Only this user's.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of session maps.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """List the sessions in a database file, newest first, also beside a running server."""
     with session_file(db, settings_file) as file:

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +12,7 @@ from sojourn.storage.insights import Filters, Statistics
 
 from .console import out, span
 from .insight_files import insights_of, moment
+from .options import DatabaseFile, SettingsFile
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _CHART_WIDTH: Final = 60
@@ -41,10 +41,8 @@ def stats(
     user: Annotated[str | None, typer.Option(metavar="USER_ID", help="Only this user's.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only sessions with this tag.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: buckets and summary.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Count what happened in a database file, also beside a running server."""
     now = datetime.now(UTC)
@@ -63,7 +61,7 @@ def stats(
         out.print("no sessions", style="dim")
     else:
         out.print(_charts(found, bucket))
-        out.print(_summary(found.summary))
+        out.print(summary_table(found.summary))
 
 
 def _charts(found: Statistics, bucket: str) -> Table:
@@ -90,7 +88,8 @@ def _chart(counts: list[int]) -> str:
     return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] if most else _BARS[0] for count in sums)
 
 
-def _summary(summary: dict[str, Any]) -> Table:
+def summary_table(summary: dict[str, Any]) -> Table:
+    """What was typical."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(justify="right")

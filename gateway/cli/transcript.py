@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,15 +9,14 @@ from rich.text import Text
 
 from .console import AUTHOR_STYLE, fail, harmless, instant, out
 from .files import session_file
+from .options import DatabaseFile, SettingsFile
 
 
 def transcript(
     session_id: Annotated[str, typer.Argument(metavar="ID", help="The session's id.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: session and events.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Show one conversation: who said what when, and what happened to the session."""
     with session_file(db, settings_file) as file:

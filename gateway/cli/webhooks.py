@@ -1,7 +1,6 @@
 """`sojourn webhooks`: what receivers did not take, and sending it again."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +9,12 @@ from rich.text import Text
 
 from sojourn.gateway.client import connect
 from sojourn.gateway.errors import GatewayError
-from sojourn.gateway.settings_sources import InvalidSettings, load_settings
-from sojourn.storage import EVENT_NAMES, Reader, StorageError, outbox
+from sojourn.storage import EVENT_NAMES, outbox
 from sojourn.storage.outbox import DeadLetter
 
 from .console import fail, instant, out, run
+from .options import DatabaseFile, ServerHost, ServerPort, SettingsFile
+from .reading import reading
 
 app = typer.Typer(help="What receivers did not take, and sending it again.", no_args_is_help=True)
 
@@ -23,22 +23,12 @@ app = typer.Typer(help="What receivers did not take, and sending it again.", no_
 def dead(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
-    db: Annotated[Path | None, typer.Option(help="Database file [default: sojourn.db].")] = None,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Settings in TOML.")
-    ] = None,
+    db: DatabaseFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """List the events that were given up, also beside a running server."""
-    try:
-        settings = load_settings({"db": db}, settings_file)
-        if settings.path is None:
-            fail("durability is memory: there is no file to read")
-        with Reader.open(settings.path) as reader:
-            letters = reader.look(lambda connection: outbox.dead_letters(connection, limit))
-    except InvalidSettings as error:
-        fail(error, usage=error.usage)
-    except StorageError as error:
-        fail(error)
+    with reading(db, settings_file) as (_, reader):
+        letters = reader.look(lambda connection: outbox.dead_letters(connection, limit))
     if as_json:
         print(json.dumps([_map(each) for each in letters], ensure_ascii=False))
     elif not letters:
@@ -51,8 +41,8 @@ def dead(
 def resend(
     dead_id: Annotated[int | None, typer.Argument(metavar="ID", help="A number from `dead`.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
 ) -> None:
     """Have a running server send one dead letter again, or all."""
     if (dead_id is None) != everything:

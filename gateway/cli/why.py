@@ -12,12 +12,13 @@ from sojourn.gateway.client import connect
 from sojourn.gateway.errors import GatewayError
 
 from .console import STATUS_STYLE, fail, instant, out, run, span
+from .options import ServerHost, ServerPort
 
 
 def why(
     session_id: Annotated[str, typer.Argument(metavar="ID", help="The session's id.")],
-    host: Annotated[str, typer.Option(help="The server's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The server's TCP port.")] = 7411,
+    host: ServerHost = "127.0.0.1",
+    port: ServerPort = 7411,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Ask a server what a session waits for, until when, who is attached, and what is queued."""

@@ -35,8 +35,8 @@ from .schemas import SCHEMAS
 from .static_files import FILES
 
 ROUTERS: Final = (
+    routes_messages.router,  # first: it is asked for most
     routes_sessions.router,
-    routes_messages.router,
     routes_events.router,
     routes_broadcasts.router,
     routes_desk.router,

@@ -7,7 +7,8 @@ part.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from sojourn.gateway.messages import REQUESTS, SERVICE, STAFF, Request
+from sojourn.gateway.checking import SERVICE, STAFF, Request
+from sojourn.gateway.messages import REQUESTS
 
 from .frames import IDENTITY_HEADER, KEY_HEADER, ROLE_HEADER
 from .schemas import component

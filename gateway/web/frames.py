@@ -35,8 +35,11 @@ def door_of(request: Request) -> Door:
 
 def caller_of(request: Request) -> Caller:
     """Who asks: the role and the identity that the headers name."""
-    role = header(request, ROLE_HEADER) or "service"
-    kinds.ROLE.check(role, ROLE_HEADER)
+    role = header(request, ROLE_HEADER)
+    if role is None:
+        role = "service"
+    else:  # an empty one is none: a proxy that loses the name shall not make a service of a user
+        kinds.ROLE.check(role, ROLE_HEADER)
     return Caller(role, header(request, IDENTITY_HEADER) or None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from sojourn.actors.broadcasts import BroadcastOutcome
+from sojourn.actors.broadcast import BroadcastOutcome
 from sojourn.actors.mail import Caller
 from sojourn.gateway.codec import encode_json
 from sojourn.gateway.staff_requests import send_broadcast

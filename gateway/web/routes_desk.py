@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from sojourn.gateway.checking import STAFF
 from sojourn.gateway.errors import WireError
-from sojourn.gateway.messages import STAFF
 
 from .answers import json
 from .described import operation

@@ -16,7 +16,7 @@ from sojourn.gateway import fields as kinds
 from .described import operation
 from .door import Door, Refused
 from .frames import AtDoor, By, header, typed
-from .sse import Streamed, event_of, here
+from .sse import Streamed, event_of, here, pushed
 from .streams import EventStream
 
 router = APIRouter(tags=["events"], default_response_class=Response)
@@ -104,14 +104,14 @@ async def _live(
         async for event in _history(door, by, resumed["session_id"], seq, newest):
             seq = event["seq"]
             yield event_of(event)
-    while (frame := await stream.frame()) is not None:
-        own: int | None = frame.get("seq")
-        if own is not None:
-            if own <= seq:
+    while (body := await stream.body()) is not None:
+        push = pushed(body)
+        if push.seq is not None:
+            if push.seq <= seq:
                 continue
-            seq = own
-        yield event_of(frame)
-        if frame["type"] == "session:expired":
+            seq = push.seq
+        yield push.event
+        if push.type == "session:expired":
             return
 
 

@@ -1,6 +1,7 @@
 """Search, past sessions and statistics over HTTP, from the insights beside the database."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -8,8 +9,8 @@ from typing import Any, Final, TypeVar
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from sojourn.gateway.checking import STAFF
 from sojourn.gateway.errors import InvalidPayload, WireError
-from sojourn.gateway.messages import STAFF
 from sojourn.storage import StorageError
 from sojourn.storage.insights import (
     BUCKETS,
@@ -22,7 +23,11 @@ from sojourn.storage.insights import (
 
 from .answers import json
 from .described import Parameter, Schema, operation
+from .door import Door
 from .frames import AtDoor, By
+from .looking import lookout_of
+
+logger = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
@@ -86,14 +91,14 @@ async def search(request: Request, door: AtDoor, by: By) -> Response:
         found = insights.search(q, ask.filters(), ask.limit(50), ask.text("cursor"))
         return {"hits": [hit._asdict() for hit in found.hits], "cursor": found.cursor, "behind": behind}
 
-    return await _answer(door.runtime.core.path, by.role, answer)
+    return await _answer(request, door, by.role, answer)
 
 
 @router.get("/v1/past", **operation(None, _MAP, parameters=(*_FILTERS, *_SORTING, *_PAGES)))
 async def past(request: Request, door: AtDoor, by: By) -> Response:
     """Sessions by what is known of them as a whole: how long, how many messages, how they ended."""
     ask = _Question(request)
-    return await _answer(door.runtime.core.path, by.role, lambda insights: _past(ask, insights))
+    return await _answer(request, door, by.role, lambda insights: _past(ask, insights))
 
 
 @router.get(
@@ -114,7 +119,7 @@ async def stats(request: Request, door: AtDoor, by: By) -> Response:
     def answer(insights: InsightsReader) -> dict[str, Any]:
         return insights.stats(ask.filters(), ask.text("bucket") or "day")._asdict()
 
-    return await _answer(door.runtime.core.path, by.role, answer)
+    return await _answer(request, door, by.role, answer)
 
 
 def _past(ask: "_Question", insights: InsightsReader) -> dict[str, Any]:
@@ -173,23 +178,31 @@ class _Question:
 
 
 async def _answer(
-    path: str | None, role: str, question: Callable[[InsightsReader], dict[str, Any]]
+    request: Request, door: Door, role: str, question: Callable[[InsightsReader], dict[str, Any]]
 ) -> Response:
     """Ask in a thread, on connections of its own: the loop serves meanwhile."""
     if role not in STAFF:
         raise WireError("forbidden", f"search and statistics are not for role {role}", {"role": role})
-    return json(await asyncio.to_thread(_ask, path, question))
+    try:
+        return json(await asyncio.to_thread(_ask, door.runtime.core.path, question))
+    except InsightsMissing as error:
+        if lookout_of(request).insights_wanted:
+            raise WireError(
+                "overloaded", "What was said is being gathered: ask again in a moment.", retry_after=1.0
+            ) from error
+        raise WireError("illegal_state", str(error)) from error
 
 
 def _ask(path: str | None, question: Callable[[InsightsReader], _Answer]) -> _Answer:
     try:
         with InsightsReader.open(path) as insights:
             return question(insights)
+    except InsightsMissing:
+        raise
     except InvalidQuestion as error:
         raise WireError(
             "invalid_payload", str(error), {"key": error.key, "expected": error.reason}
         ) from error
-    except InsightsMissing as error:
-        raise WireError("illegal_state", str(error)) from error
     except StorageError as error:
-        raise WireError("storage_failed", str(error), retry_after=1.0) from error
+        logger.warning("insights: %s", error)
+        raise WireError("storage_failed", "The insights cannot be read now.", retry_after=1.0) from error

@@ -5,9 +5,10 @@ from starlette.responses import Response
 
 from .answers import json
 from .described import operation
+from .direct import Direct
 from .frames import AtDoor, By, body_of, keyed
 
-router = APIRouter(tags=["messages"], default_response_class=Response)
+router = APIRouter(tags=["messages"], default_response_class=Response, route_class=Direct)
 
 
 @router.post(

@@ -10,15 +10,16 @@ from sojourn.gateway.messages import REQUESTS
 
 from .answers import json
 from .described import operation
+from .direct import Direct
 from .frames import AtDoor, By, body_of, expected_version, keyed, query_of
 
-router = APIRouter(tags=["sessions"], default_response_class=Response)
+router = APIRouter(tags=["sessions"], default_response_class=Response, route_class=Direct)
 
 IF_MATCH: Final = {
     "name": "If-Match",
     "in": "header",
-    "description": 'The version of the context that is to be changed, in quotes: `"3"`.',
-    "schema": {"type": "string"},
+    "description": 'The version of the context that is to be changed, in quotes: `"3"`; or `*`.',
+    "schema": {"type": "string", "pattern": r'^("[0-9]{1,20}"|\*)$'},
 }
 IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
@@ -113,6 +114,8 @@ class Action(NamedTuple):
     verb: str
     request: str
     summary: str
+    key: str | None = None
+    """What `Idempotency-Key` names, where the request has such a key."""
 
 
 ACTIONS: Final = (
@@ -127,13 +130,15 @@ ACTIONS: Final = (
     Action("tags", "session:tag", "Add and remove tags."),
     Action("compose", "message:compose", "Tell the others that somebody is writing."),
     Action("read", "message:read", "Tell the others how far it was read."),
-    Action("fork", "session:fork", "A new session with the state as of an event."),
+    Action("fork", "session:fork", "A new session with the state as of an event.", "request_key"),
 )
 
 
 def _endpoint(action: Action) -> Callable[..., Awaitable[Response]]:
     async def act(session_id: str, request: Request, door: AtDoor, by: By) -> Response:
         frame: dict[str, Any] = {**await body_of(request), "session_id": session_id}
+        if action.key is not None:
+            frame = keyed(request, frame, action.key)
         return json(await door.ask(action.request, frame, by))
 
     return act
@@ -148,5 +153,5 @@ for each in ACTIONS:
             name=f"{each.verb}_session",
             summary=each.summary,
             description=each.summary,
-            **operation(each.request),
+            **operation(each.request, key=each.key),
         )

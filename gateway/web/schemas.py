@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sojourn.gateway.shapes import COUNT, ERROR, MAP, MAPS, REPLIES, TEXT, Schema, maps, shape
+from sojourn.gateway.shape_parts import COUNT, MAP, MAPS, TEXT, Schema, maps, shape
+from sojourn.gateway.shapes import ERROR, REPLIES
 
 from .answers import MEANINGS
 

@@ -6,12 +6,13 @@ stored (typing, pieces of an answer, a goodbye) has none.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from sojourn.gateway.codec import encode_json
+from sojourn.gateway.codec import encode_json, unpackb
 
 Frame = dict[str, Any]
 
@@ -26,6 +27,21 @@ def event_of(frame: Frame) -> bytes:
     """A frame as an event: of its type, under its `seq`."""
     seq = frame.get("seq")
     return told(encode_json(frame), frame["type"], seq)
+
+
+class Pushed(NamedTuple):
+    """A frame that was pushed, as the readers of its session get it."""
+
+    type: str
+    seq: int | None
+    event: bytes
+
+
+@lru_cache(maxsize=64)
+def pushed(body: bytes) -> Pushed:
+    """What a frame's body is as an event: made once for all its readers, who come one after another."""
+    frame: Frame = unpackb(body)
+    return Pushed(frame["type"], frame.get("seq"), event_of(frame))
 
 
 def told(text: str, name: str | None = None, seq: int | None = None) -> bytes:

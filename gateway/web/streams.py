@@ -29,7 +29,12 @@ class EventStream:
         """What carries it: reset when its reader does not even take its goodbye."""
 
     async def frame(self) -> Frame | None:
-        """The next frame, waited for; None behind the last one."""
+        """As `body`, decoded."""
+        body = await self.body()
+        return None if body is None else unpackb(body)
+
+    async def body(self) -> bytes | None:
+        """The next frame's body, waited for; None behind the last one."""
         while not self._waiting:
             if self._ended:
                 return None
@@ -37,8 +42,7 @@ class EventStream:
             await self._arrived.wait()
         body = self._waiting.popleft()
         self._waiting_bytes -= len(body)
-        frame: Frame = unpackb(body)
-        return frame
+        return body
 
     def close(self) -> None:
         """The reader has gone, or has all that it will get."""

@@ -3,13 +3,14 @@
 `Insights` gathers, `InsightsReader` answers.
 """
 
+from .buckets import BUCKETS, COUNTS
 from .errors import InsightsMissing, InvalidQuestion
 from .filters import Filters
 from .follower import Insights, Progress, gathered_by, insights_path
 from .past import SORTS, Page
 from .reader import InsightsReader
 from .search import Hit, Hits
-from .stats import BUCKETS, COUNTS, Statistics
+from .stats import Statistics
 
 __all__ = [
     "BUCKETS",

@@ -15,7 +15,7 @@ class InsightsMissing(StorageError):
         if path is None:
             reason = "durability is memory: search and statistics need a database file"
         else:
-            reason = f"{path} is not there yet: no server has gathered it (setting insights)"
+            reason = "nobody has gathered them yet (setting insights)"
         super().__init__(f"No insights: {reason}.", path)
 
 

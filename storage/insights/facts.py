@@ -116,7 +116,14 @@ def _created(facts: Facts, at: float, payload: Mapping[str, Any]) -> None:
     facts.tags = list(payload["tags"])
 
 
+def is_copy(payload: Mapping[str, Any]) -> bool:
+    """Whether this was said in another session, which this one was forked from: there it is counted."""
+    return "copied_from" in payload
+
+
 def _message(facts: Facts, at: float, payload: Mapping[str, Any]) -> None:
+    if is_copy(payload):
+        return
     facts.messages += 1
     facts.last_message_at = at
     match payload["author"]:

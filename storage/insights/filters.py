@@ -2,7 +2,8 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from .errors import InvalidQuestion
@@ -50,6 +51,11 @@ class Filters:
             if text is not None and any("\ud800" <= each <= "\udfff" for each in text):
                 raise InvalidQuestion(key, "no text")
 
+    @property
+    def plain(self) -> bool:
+        """Whether they ask for nothing but a time and a channel."""
+        return replace(self, channel=None, since=None, until=None) == Filters()
+
     def of_sessions(self) -> tuple[list[str], dict[str, Any]]:
         """Conditions on the table `sessions` as `s`, all but the times and the author, and their values."""
         names: dict[str, Any] = {}
@@ -60,9 +66,7 @@ class Filters:
                 conditions.append(f"s.{name} = :{name}")
                 names[name] = value
         if self.tag is not None:
-            conditions.append(
-                "EXISTS (SELECT 1 FROM session_tags t WHERE t.tag = :tag AND t.session = s.key)"
-            )
+            conditions.append("s.key IN (SELECT session FROM session_tags WHERE tag = :tag)")
             names["tag"] = self.tag
         return conditions, names
 
@@ -90,7 +94,7 @@ def read_cursor(cursor: str, kinds: tuple[tuple[type, ...], ...]) -> list[Any]:
         place = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
     except (ValueError, RecursionError):
         place = None
-    parts = cast("list[Any]", place) if isinstance(place, list) else []
+    parts = list(cast("Sequence[Any]", place)) if isinstance(place, list) else []
     if len(parts) != len(kinds) or not all(map(isinstance, parts, kinds)):
         raise InvalidQuestion("cursor", "not one of this server")
     return parts

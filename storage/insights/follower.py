@@ -21,7 +21,7 @@ from sojourn.storage.lock import WriterLock
 from sojourn.storage.reader import Reader
 from sojourn.storage.records import EVENT_NAMES
 
-from .facts import Facts
+from .facts import Facts, is_copy
 from .rows import (
     Gathered,
     all_keys,
@@ -336,7 +336,7 @@ def _gather(events: Iterable[Event], origins: dict[int, Origin], known: dict[int
         handover = facts.apply(name, event.at, payload)
         if handover is not None:
             gathered.handovers[handover.session, handover.number] = handover
-        if name == "message:received":
+        if name == "message:received" and not is_copy(payload):
             gathered.message(event.id, event.session, event.seq, event.at, payload)
         elif name in {"session:created", "session:tagged"}:
             gathered.retagged.add(event.session)

@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from .facts import STORED, Facts, Handover, facts_of
-from .source import Place
+from .hours import AUTHORS, drop_empty, widen
+from .source import HOUR, Place
 
-_HOUR: Final = 3600
-_AUTHORS: Final = ("user", "ai", "human", "system")
 _KEYS: Final = "(SELECT value FROM json_each(?))"
 
 _PUT_FACTS: Final = f"""
@@ -27,9 +26,9 @@ ON CONFLICT (session, number) DO UPDATE SET queue = excluded.queue, ended_at = e
     outcome = excluded.outcome, assignee = excluded.assignee
 """
 
-_MORE: Final = ", ".join(f"{name} = {name} + excluded.{name}" for name in _AUTHORS)
+_MORE: Final = ", ".join(f"{name} = {name} + excluded.{name}" for name in AUTHORS)
 _ADD_ACTIVITY: Final = f"""
-INSERT INTO activity (session, hour, {", ".join(_AUTHORS)}) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO activity (session, hour, {", ".join(AUTHORS)}) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (session, hour) DO UPDATE SET {_MORE}
 """
 
@@ -51,7 +50,7 @@ class Gathered:
     def message(self, event: int, session: int, seq: int, at: float, payload: dict[str, Any]) -> None:
         """A message of any author; one without text is counted, there is nothing to find in it."""
         author: str = payload["author"]
-        self.activity[session, int(at // _HOUR), author] += 1
+        self.activity[session, int(at // HOUR), author] += 1
         text: str | None = payload.get("text")
         if text:
             self.messages.append((event, session, seq, at, author, payload.get("author_id"), text))
@@ -62,6 +61,10 @@ class Gathered:
         connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", self.messages)
         connection.executemany(_PUT_HANDOVER, self.handovers.values())
         connection.executemany(_ADD_ACTIVITY, _by_hour(self.activity))
+        widen(
+            connection,
+            ((int(at // HOUR), self.facts[key].channel, event) for event, key, _, at, *_ in self.messages),
+        )
         for key in self.retagged:
             connection.execute("DELETE FROM session_tags WHERE session = ?", (key,))
             connection.executemany(
@@ -73,7 +76,7 @@ class Gathered:
 def _by_hour(activity: Counter[tuple[int, int, str]]) -> Iterable[tuple[int, ...]]:
     places = sorted({(session, hour) for session, hour, _ in activity})
     return [
-        (session, hour, *(activity[session, hour, author] for author in _AUTHORS)) for session, hour in places
+        (session, hour, *(activity[session, hour, author] for author in AUTHORS)) for session, hour in places
     ]
 
 
@@ -93,6 +96,7 @@ def delete_sessions(connection: sqlite3.Connection, keys: Collection[int]) -> in
     for table in ("session_tags", "handovers", "activity"):
         connection.execute(f"DELETE FROM {table} WHERE session IN {_KEYS}", names)
     connection.execute(f"DELETE FROM sessions WHERE key IN {_KEYS}", names)
+    drop_empty(connection)
     return gone
 
 

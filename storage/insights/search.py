@@ -3,14 +3,19 @@
 # ruff: noqa: S608 - statements are joined from constants of this package; what a caller gives is always bound
 
 import json
+import math
 import secrets
 import sqlite3
 from typing import Any, Final, NamedTuple
 
-from .filters import Filters, check_limit, make_cursor, read_cursor
+from .filters import MOST_INSTANT, Filters, check_limit, make_cursor, read_cursor, where
 from .query import match_expression
+from .source import HOUR
 
 MOST_HITS: Final = 200
+FEW: Final = 2000
+"""Sessions whose messages are gathered before the words are looked up: what is in none of them is then passed
+over without a look at it. Of more sessions, the newest messages with the words fill a page soon."""
 _SNIPPET_TOKENS: Final = 32
 
 
@@ -63,6 +68,14 @@ def find(connection: sqlite3.Connection, q: str, filters: Filters, limit: int, c
     if before is not None:
         conditions.append("f.rowid < :before")
         names["before"] = min(before, 2**63 - 1)
+    among = _few_sessions(connection, filters)
+    if among is not None:
+        # +: each word's list is gone through once, not looked into for each of these messages.
+        conditions.append(f"+f.rowid IN (SELECT id FROM messages WHERE session IN ({among}))")
+    ids = _between(connection, filters)
+    if ids is not None:
+        conditions.append("f.rowid BETWEEN :first_id AND :last_id")
+        names["first_id"], names["last_id"] = ids
     # Nobody can write them into a message beforehand.
     begin, end = f"<{secrets.token_hex(8)}>", f"</{secrets.token_hex(8)}>"
     # CROSS JOIN: the words are looked up first, by falling id, and the rest only until the page is full. A
@@ -93,6 +106,37 @@ def find(connection: sqlite3.Connection, q: str, filters: Filters, limit: int, c
         for _, session_id, seq, at, author, snippet, user_id, channel, status, rating, tags in page
     ]  # fmt: skip
     return Hits(hits, make_cursor(page[-1][0]) if len(rows) > limit else None)
+
+
+def _few_sessions(connection: sqlite3.Connection, filters: Filters) -> str | None:
+    """SQL for the keys of the sessions that the filters leave; None: there are many, or no filter."""
+    conditions, names = filters.of_sessions()
+    if filters.author is not None:
+        conditions.append(f"s.{filters.author}_messages > 0")
+    if not conditions:
+        return None
+    keys = f"SELECT s.key FROM sessions s {where(*conditions)}"
+    count: int = connection.execute(f"SELECT count(*) FROM ({keys} LIMIT {FEW + 1})", names).fetchone()[0]
+    return keys if count <= FEW else None
+
+
+def _between(connection: sqlite3.Connection, filters: Filters) -> tuple[int, int] | None:
+    """Ids between which all messages of the time lie, the second below the first where there are none.
+
+    None: of any time.
+    """
+    if filters.since is None and filters.until is None:
+        return None
+    hours = (
+        math.floor((filters.since or 0.0) / HOUR),
+        math.ceil((MOST_INSTANT if filters.until is None else filters.until) / HOUR),
+    )
+    first, last = connection.execute(
+        "SELECT coalesce(min(first_message), 1), coalesce(max(last_message), 0) FROM hours"
+        " WHERE hour >= ? AND hour < ?",
+        hours,
+    ).fetchone()
+    return first, last
 
 
 def segments(snippet: str, begin: str, end: str) -> list[tuple[str, bool]]:

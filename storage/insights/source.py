@@ -7,6 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+HOUR: Final = 3600
+"""Seconds of the pieces in which things are counted."""
+
 _KEYS: Final = "(SELECT value FROM json_each(?))"
 
 

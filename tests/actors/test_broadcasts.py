@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sojourn.actors import SessionHandle
-from sojourn.actors.broadcasts import SLICE, BroadcastOutcome
+from sojourn.actors.broadcast import BroadcastOutcome
+from sojourn.actors.broadcasts import SLICE
 from sojourn.actors.errors import InvalidRequest
 from sojourn.storage import Reader, ReadFailed, WriteFailed
 from sojourn.storage.journal import Journal

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sojourn.actors.dialog_engine import MAX_COMPUTING, MAX_NODES, step
+from sojourn.actors.dialog_engine import step
 from sojourn.actors.dialog_file import read_dialog
 from sojourn.actors.dialog_model import Dialog
 from sojourn.actors.dialog_state import (
@@ -28,6 +28,7 @@ from sojourn.actors.dialog_state import (
     Step,
     restored,
 )
+from sojourn.actors.dialog_walk import MAX_COMPUTING, MAX_NODES
 
 NOW = 1_700_000_000.0  # a Tuesday, 22:13 UTC
 

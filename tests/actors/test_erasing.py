@@ -111,6 +111,29 @@ def test_one_session_has_its_receipt_and_leaves_the_digest_of_its_id(path: Path)
         assert session.id.encode() not in everything(path)
 
 
+def test_a_session_made_while_its_person_is_erased_goes_too(path: Path) -> None:
+    with House(path, config=config(session=LONG)) as house:
+        for _ in range(3):
+            say(house.create(), "my secret")
+        house.settle()
+
+        async def both() -> Erased:
+            core = house.runtime.core
+            request = EraseSession(Caller("service"), house.clock.now(), None, attach=False)
+            erasing = asyncio.ensure_future(core.reception.erase_user("ada", request))
+            while len(await core.reads.get(lambda reader: reader.page(user_id="ada", limit=9))) == 3:
+                pass
+            assert not erasing.done()
+            await house.runtime.create(user=ADA).send("another secret")
+            return await erasing
+
+        answer = house.runtime.run(both(), PATIENCE)
+        house.settle()
+        assert (answer.sessions, answer.events) == (4, 8)
+        assert rows(path, "SELECT count(*) FROM sessions") == [(0,)]
+        assert b"secret" not in everything(path)
+
+
 def test_a_person_without_sessions_gets_a_receipt_too(path: Path) -> None:
     with House(path) as house:
         assert erase_user(house, "nobody")[:2] == (0, 0)

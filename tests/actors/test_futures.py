@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pykka import Future, ThreadingFuture, Timeout
 
-from sojourn.actors.futures import LoopFuture, StopFlag, WouldDeadlock
+from sojourn.actors.futures import LoopFuture, WouldDeadlock
 from sojourn.actors.loop import Dispatcher, LoopActor, run_in_thread
+from sojourn.actors.stop_flag import StopFlag
 
 PATIENCE = 20.0  # how long a test that would otherwise hang may take to fail
 

@@ -10,25 +10,26 @@ import pytest
 
 from sojourn.actors import RuntimeConfig, SessionConfig
 from sojourn.actors.archive import to_line
-from sojourn.actors.context import SensitiveKeys
 from sojourn.actors.exporting import Place, Wanted, export_items
 from sojourn.actors.importing import ImportRefused, import_lines
-from sojourn.storage import Journal, Reader
+from sojourn.storage import Journal, Reader, read_sensitive_keys
 from sojourn.storage.archive import Selection
 
 from .house import ADA, START, House
+from .test_erasing import erase_user
 from .test_forks import cut_history
 
 Item = dict[str, Any]
 CONFIG = RuntimeConfig(sensitive_keys=("pin",), session=SessionConfig(keep_alive=None))
-SENSITIVE = SensitiveKeys(CONFIG.sensitive_keys)
 
 
 def exported(path: Path, wanted: Wanted | None = None, place: Place | None = None) -> list[bytes]:
+    """Lines, which know no other sensitive keys than the file does."""
     with Reader.open(str(path)) as reader:
         chosen = Wanted(secrets=True) if wanted is None else wanted
+        chosen = chosen._replace(sensitive_keys=reader.look(read_sensitive_keys))
         return reader.look(
-            lambda connection: [to_line(item) for item in export_items(connection, chosen, SENSITIVE, place)]
+            lambda connection: [to_line(item) for item in export_items(connection, chosen, place)]
         )
 
 
@@ -62,6 +63,7 @@ def fill(house: House) -> None:
     for number in range(2500):
         long.send(f"message {number}", message_id=f"k{number}")
     long.send("the last").result(5)
+    runtime.broadcast([ADA, {"user_id": "dot"}], "Hear", broadcast_id="news \x00 1").result(5)
     long.fork(7).result(5)
     house.settle()
 
@@ -118,11 +120,33 @@ def test_an_imported_file_is_served_as_if_it_had_never_been_away(
         assert None not in ends[0]
 
 
+def test_a_broadcast_reaches_nobody_again_after_an_import(lines: list[bytes], path: Path) -> None:
+    imported(lines, path)
+    everybody = [ADA, {"user_id": "dot"}, {"user_id": "eve"}]
+    with House(path, config=CONFIG, now=20) as house:
+        before = house.runtime.broadcast(everybody, "Hear", broadcast_id="news \x00 1").result(5)
+        assert (before.created, before.delivered) == (2, 1)  # dot's of then and eve's of now; ada's of then
+        house.settle()
+    heard = [line for line in exported(path) if b'"text":"Hear"' in line]
+    assert len(heard) == 3
+
+
+def test_what_is_sensitive_stays_so_for_whoever_has_no_settings(lines: list[bytes], path: Path) -> None:
+    assert json.loads(lines[0])["sensitive_keys"] == ["pin"]
+    imported(lines, path)
+    masked = b"".join(exported(path, Wanted()))
+    assert b"hunter-2" not in masked
+    with House(path, config=RuntimeConfig(sensitive_keys=("secret_\x00*",))):
+        pass
+    with Reader.open(str(path)) as reader:
+        assert reader.look(read_sensitive_keys) == ("pin", "secret_\x00*")
+
+
 def test_the_same_import_again_changes_nothing(lines: list[bytes], path: Path) -> None:
     imported(lines, path)
     with Journal.open(str(path)) as journal:
         again = import_lines(lines, journal)
-    assert (again.sessions, again.events, again.users, again.known) == (0, 0, 0, 7)
+    assert (again.sessions, again.events, again.users, again.known) == (0, 0, 0, 8)
     assert exported(path) == lines
 
 
@@ -168,6 +192,48 @@ def test_what_was_retained_alone_comes_back_with_its_state(
     assert exported(third, Wanted()) == masked
 
 
+# -- what was erased ---------------------------------------------------------------------------------
+
+
+def test_who_was_erased_does_not_come_back_unless_wanted(lines: list[bytes], path: Path) -> None:
+    imported(lines, path)
+    bob = next(json.loads(line)["session_id"] for line in lines if b'"user_id":"bob"' in line)
+    with House(path, config=CONFIG, now=20) as house:
+        erase_user(house, "ada")
+        house.runtime.session(bob).erase().result(5)
+        house.settle()
+        later = house.runtime.create(ADA).result(5).id
+        house.settle()
+    with Journal.open(str(path)) as journal:
+        again = import_lines(lines, journal)
+    assert (again.sessions, again.users, again.known) == (0, 0, 4 - 1)
+    assert again.erased == 1 + 4 + 1  # ada's context and sessions, and one of bob's
+    left = sessions_of(exported(path))
+    assert {each["user"].get("user_id") for each in left} == {"ada", "cy", "dot", None}
+    assert [each["session_id"] for each in left if each["user"] == ADA] == [later]
+
+    with Journal.open(str(path)) as journal:
+        back = import_lines(lines, journal, restore_erased=True)
+        assert journal.connection.execute("SELECT count(*) FROM erasures").fetchone() == (0,)
+    assert (back.sessions, back.users, back.known, back.erased) == (5, 1, 3, 0)
+    assert len(sessions_of(exported(path))) == 9
+
+
+def test_who_came_back_after_an_erasure_is_welcome(path: Path) -> None:
+    other = path.with_name("other.db")
+    with House(path) as house:
+        house.runtime.create(ADA).result(5)
+        erase_user(house, "ada")
+    for now in (-1.0, 0.0, 1.0):
+        with House(other, now=now) as house:
+            house.runtime.create(ADA).send("I am back").result(5)
+    with Journal.open(str(path)) as journal:
+        taken = import_lines(exported(other), journal)
+    assert (taken.sessions, taken.erased) == (1, 2)
+    (session,) = sessions_of(exported(path))
+    assert session["created_at"] == START + 1
+
+
 # -- selections --------------------------------------------------------------------------------------
 
 
@@ -184,7 +250,7 @@ def sessions_of(lines: list[bytes]) -> list[Item]:
         (Wanted(Selection(status="closed", channel="web")), 1),
         (Wanted(tag="vip"), 1),
         (Wanted(tag="gone"), 0),
-        (Wanted(Selection(since=START + 10)), 2),
+        (Wanted(Selection(since=START + 10)), 3),
         (Wanted(Selection(until=START + 10)), 5),
         (Wanted(Selection(session_ids=("nobody",))), 0),
         (Wanted(Selection(user_id="' OR 1=1 --")), 0),
@@ -222,7 +288,7 @@ def small() -> Iterator[Item]:
         row = house.runtime.run(
             house.runtime.core.reads.get(
                 lambda reader: reader.look(
-                    lambda connection: list(export_items(connection, Wanted(secrets=True), SensitiveKeys()))
+                    lambda connection: list(export_items(connection, Wanted(secrets=True)))
                 )
             )
         )
@@ -242,6 +308,12 @@ MISFITS: list[tuple[int, Callable[[Item], object], int, str]] = [
     (HEADER, lambda item: item.update(kind="session"), 1, "no export of Sojourn"),
     (HEADER, lambda item: item.update(version=2), 1, "of a later Sojourn"),
     (HEADER, lambda item: item.update(version="1"), 1, "no version"),
+    (HEADER, lambda item: item.update(sensitive_keys="pin"), 1, "no list of texts"),
+    (HEADER, lambda item: item.update(sensitive_keys=[1]), 1, "no list of texts"),
+    (SESSION, lambda item: item.update(broadcasts=["b"]), 2, "broadcasts is not a map"),
+    (SESSION, lambda item: item.update(broadcasts={"b": "lost"}), 2, "broadcasts of 'b' is 'lost'"),
+    (SESSION, lambda item: item.update(broadcasts={"b": ["created"]}), 2, "broadcasts of 'b' is"),
+    (SESSION, lambda item: item.update(broadcasts={"": "created"}), 2, "broadcasts of ''"),
     (SESSION, lambda item: item.update(kind="sessions"), 2, "neither a user, nor a session"),
     (SESSION, lambda item: item.update(session_id=""), 2, "session_id is empty"),
     (SESSION, lambda item: item.update(session_id=7), 2, "session_id is missing"),
@@ -354,6 +426,16 @@ def test_a_request_key_that_another_session_has_is_refused(items: list[Item], pa
     assert len(sessions_of(exported(path))) == 1
 
 
+def test_a_broadcast_that_reached_a_user_elsewhere_is_refused(items: list[Item], path: Path) -> None:
+    with House(path) as house:
+        house.runtime.broadcast([ADA], "Hear", broadcast_id="news").result(5)
+    items = json.loads(json.dumps(items))
+    items[SESSION]["broadcasts"] = {"news": "delivered"}
+    with pytest.raises(ImportRefused, match=r"^line 2: broadcast 'news' reached user 'ada'"):
+        imported([to_line(item) for item in items], path)
+    assert len(sessions_of(exported(path))) == 1
+
+
 def test_a_user_s_context_that_is_another_is_refused(lines: list[bytes], path: Path) -> None:
     with House(path) as house:
         house.runtime.create(ADA).update_context({"user.lang": "fr"}).result(5)
@@ -386,5 +468,5 @@ def place_behind(lines: list[bytes]) -> Place:
 
 
 def test_from_any_place_on_the_rest_is_the_same(source: Path, lines: list[bytes]) -> None:
-    for cut in (*range(1, 60), *range(60, len(lines) - 1, 397), len(lines) - 1):
+    for cut in (*range(1, 9), *range(9, 60, 7), *range(60, len(lines) - 1, 997), len(lines) - 1):
         assert exported(source, place=place_behind(lines[:cut])) == lines[cut:]

@@ -403,20 +403,20 @@ def test_who_writes_after_the_erasure_begins_anew(path: Path) -> None:
 
 def test_scopes_in_memory_are_bounded_and_what_left_is_read_again(path: Path) -> None:
     with House(path) as house:
-        scopes(house).cache_bytes = 3000
+        scopes(house).cache.most_bytes = 3000
         people = [house.create(user={"user_id": f"u{number}"}) for number in range(40)]
         for number, session in enumerate(people):
             update(session, {"user.n": number, "user.fill": "x" * 200})
         house.settle()
         update(people[0], {"user.n": -1})
-        assert scopes(house).in_memory <= 5
+        assert len(scopes(house).cache) <= 5
         assert [view(each)["user.n"] for each in people] == [-1, *range(1, 40)]
-        assert scopes(house).in_memory <= 5
+        assert len(scopes(house).cache) <= 5
 
 
 def test_many_uncommitted_scopes_stay_whatever_the_bound(path: Path) -> None:
     with House(path) as house:
-        scopes(house).cache_bytes = 1000
+        scopes(house).cache.most_bytes = 1000
         people = [house.create(user={"user_id": f"u{number}"}) for number in range(30)]
 
         async def all_at_once() -> None:
@@ -443,7 +443,7 @@ def test_those_who_opted_out_are_known_in_memory_and_in_storage(path: Path) -> N
         asked = [*(f"u{number}" for number in range(5)), "nobody", "'--", "a\x00b"]
         found = house.runtime.run(scopes(house).opted_out(asked), PATIENCE)
         assert found == {"u0", "u1", "u3"}
-        assert scopes(house).in_memory == 1
+        assert len(scopes(house).cache) == 1
         read = house.runtime.run(scopes(house).read(asked), PATIENCE)
         assert read["u4"] == {"opt_out": 0, "else": 1}
         assert set(read) == {f"u{number}" for number in range(5)}
@@ -455,7 +455,7 @@ def test_plain_messages_bring_no_scope_into_memory(path: Path) -> None:
         house.restart()
         say(house.create(), "x", context={"a": 1})
         house.send("y")
-        assert scopes(house).in_memory == 0
+        assert len(scopes(house).cache) == 0
 
 
 def test_the_operators_scope_is_nobodys_to_change() -> None:

@@ -119,6 +119,7 @@ def test_sojourn_keeps_every_turn_of_each_case(
         assert result.windows[0].turns >= 3
 
 
+@pytest.mark.slow  # seconds each, to read these libraries
 @pytest.mark.parametrize(
     "peer", PEERS, ids=[" ".join((peer.module, *peer.options)).replace(" --", "-") for peer in PEERS]
 )

@@ -26,9 +26,11 @@ def started(name: str, file: Path) -> ServerProcess:
     return ServerProcess(peer(name, file if PEERS[name].stores else None))
 
 
-@pytest.fixture
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[ServerProcess]:
-    with started(request.param, tmp_path / "peer.db") as process:
+@pytest.fixture(scope="module", params=FULL)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[ServerProcess]:
+    with started(request.param, tmp_path_factory.mktemp("peer") / "peer.db") as process:
         yield process
 
 
@@ -45,7 +47,6 @@ def converse(wire: Wire) -> tuple[Map, Map]:
     return made, wire.ok("message:send", session_id=made["session_id"], message_id="m1", text="Hello")
 
 
-@pytest.mark.parametrize("server", FULL, indirect=True)
 def test_peer_answers_as_sojourn_does(server: ServerProcess, answers_of_sojourn: tuple[Map, Map]) -> None:
     its_created, its_accepted = answers_of_sojourn
     with Wire(server.address) as wire:
@@ -58,7 +59,6 @@ def test_peer_answers_as_sojourn_does(server: ServerProcess, answers_of_sojourn:
     assert accepted["session_id"] == created["session_id"]
 
 
-@pytest.mark.parametrize("server", FULL, indirect=True)
 def test_peer_answers_a_message_sent_again_with_its_first_place(server: ServerProcess) -> None:
     with Wire(server.address) as wire:
         session_id = wire.create()
@@ -74,7 +74,6 @@ def test_peer_answers_a_message_sent_again_with_its_first_place(server: ServerPr
     ]
 
 
-@pytest.mark.parametrize("server", FULL, indirect=True)
 def test_peer_refuses_a_session_that_it_does_not_know(server: ServerProcess) -> None:
     with Wire(server.address) as wire:
         error = wire.request("message:send", session_id="s_unknown", message_id="m1", text="Hello")
@@ -82,7 +81,6 @@ def test_peer_refuses_a_session_that_it_does_not_know(server: ServerProcess) -> 
         wire.create()
 
 
-@pytest.mark.parametrize("server", FULL, indirect=True)
 def test_load_of_many_messages_is_answered_once_each(server: ServerProcess) -> None:
     try:
         loadgen.build()

@@ -1,6 +1,6 @@
 """A real browser on real pages: Chromium (Debian's, or what CHROMIUM names) and a server with its HTTP port.
 
-One browser for all tests, a context of its own for each page: no test sees what another left in storage.
+One browser for the folder's tests, a context of its own for each page: no test sees what another stored.
 """
 
 from __future__ import annotations
@@ -50,13 +50,21 @@ class Dashboard(ServerProcess):
 
     def __init__(self, folder: Path, *options: str) -> None:
         super().__init__(
-            folder, "--http-port", "0", *options, environment={"SOJOURN_SENSITIVE_KEYS": "password"}
+            folder,
+            "--http-port",
+            "0",
+            *options,
+            insights=True,
+            environment={"SOJOURN_SENSITIVE_KEYS": "password"},
         )
         self.url = f"http://{self.ready_line.partition('http=')[2].split()[0]}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Ends with this folder's tests: while Playwright lives its event loop counts as running in this thread,
+    and no test that comes later could run one of its own.
+    """
     if not Path(CHROMIUM).exists():
         pytest.skip(f"no browser at {CHROMIUM}: install chromium, or name one in CHROMIUM")
     with sync_playwright() as playwright:
@@ -65,7 +73,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     """The shared server; values of the key `password` are sensitive."""
     with Dashboard(tmp_path_factory.mktemp("dashboard")) as server:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python import sync_playwright as axe  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Dashboard, OpenPage
@@ -33,7 +33,11 @@ def person(user: Wire, **more: Any) -> tuple[str, str]:
 
 def serious(page: Page) -> list[str]:
     """What axe finds that keeps somebody out, one line each."""
-    found = Axe().run(page).response["violations"]
+    checker: Any = axe.Axe()  # the package has no types
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(checker.axe_script)  # half a megabyte: once a page
+    run = "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)"
+    found: list[dict[str, Any]] = page.evaluate(run)
     return [
         f"{each['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:200]}"
         for each in found
@@ -42,10 +46,9 @@ def serious(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["wide", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), [("wide", "light"), ("phone", "dark")])
 def test_each_view_is_drawn_for_everybody(open_page: OpenPage, user: Wire, scheme: str, size: str) -> None:
-    """Both themes, both sizes; no serious finding of axe, and nothing that is wider than the screen."""
+    """Each theme and each size once; no serious finding of axe, and nothing that is wider than the screen."""
     session_id, _ = person(user, context={"cart": {"items": 2}})
     user.ok("message:send", session_id=session_id, text="Where is my order?")
     user.ok("session:handover", session_id=session_id, queue="sales", note="a refund")
@@ -143,17 +146,17 @@ def test_list_is_filtered_and_paged_by_the_server(open_page: OpenPage, user: Wir
 
 
 def test_long_talk_is_a_window_that_moves(open_page: OpenPage, user: Wire) -> None:
-    """Of 1,501 events at most 600 are on the page; the first and the newest are reached, none is missing."""
+    """Of 901 events at most 600 are on the page; the first and the newest are reached, none is missing."""
     session_id, _ = person(user)
-    user.send_many([("message:send", {"session_id": session_id, "text": f"number {n}"}) for n in range(1500)])
-    for _ in range(1500):
+    user.send_many([("message:send", {"session_id": session_id, "text": f"number {n}"}) for n in range(900)])
+    for _ in range(900):
         user.recv()
     page = open_page(f"#/session/{session_id}")
     shown = page.locator("li[id^=seq-]")
     expect(shown).to_have_count(200)
-    expect(page.get_by_text("number 1499", exact=True)).to_be_visible()
+    expect(page.get_by_text("number 899", exact=True)).to_be_visible()
     seqs = "[...document.querySelectorAll('li[id^=seq-]')].map(each => Number(each.id.slice(4)))"
-    low = 1302
+    low = 702
     while low > 1:
         page.locator(".scroll").evaluate("room => { room.scrollTop = 0 }")
         low = max(1, low - 200)
@@ -162,15 +165,15 @@ def test_long_talk_is_a_window_that_moves(open_page: OpenPage, user: Wire) -> No
         assert known == list(range(known[0], known[-1] + 1))
         assert len(known) <= 600
     page.get_by_role("button", name="To the newest").click()
-    expect(page.get_by_text("number 1499", exact=True)).to_be_visible()
+    expect(page.get_by_text("number 899", exact=True)).to_be_visible()
     user.ok("message:send", session_id=session_id, text="the newest of all")
     expect(page.get_by_text("the newest of all")).to_be_visible()
 
 
 def test_link_to_an_event_shows_that_event(open_page: OpenPage, user: Wire) -> None:
     session_id, _ = person(user)
-    user.send_many([("message:send", {"session_id": session_id, "text": f"number {n}"}) for n in range(700)])
-    for _ in range(700):
+    user.send_many([("message:send", {"session_id": session_id, "text": f"number {n}"}) for n in range(400)])
+    for _ in range(400):
         user.recv()
     page = open_page(f"#/session/{session_id}?at=102")
     expect(page.locator("#seq-102.wanted")).to_be_in_viewport()

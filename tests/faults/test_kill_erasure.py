@@ -61,7 +61,7 @@ def wait_for(server: ServerProcess) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_an_erasure_that_was_killed_is_finished_by_the_next_start(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    server = ServerProcess(tmp_path)
+    server = ServerProcess(tmp_path, insights=True)
     bob = fill(server)
 
     def ask() -> None:
@@ -80,7 +80,7 @@ def test_an_erasure_that_was_killed_is_finished_by_the_next_start(tmp_path: Path
             pass
     server.kill()
     thread.join()
-    with ServerProcess(tmp_path) as server:
+    with ServerProcess(tmp_path, insights=True) as server:
         wait_for(server)
         (receipt,) = receipts(server.path)
         assert (receipt.sessions, receipt.subject) == (SESSIONS, "user")

@@ -1,14 +1,21 @@
-"""A server on a real socket that does what a test tells it to, frame by frame."""
+"""A server on a real socket that does what a test tells it to, frame by frame, over TCP or WebSocket."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal, cast
+
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from sojourn.gateway.codec import decode, encode
 from sojourn.gateway.framing import FrameDecoder, encode_frame
 
 Frame = dict[str, Any]
+Door = Literal["tcp", "websocket"]
 
 
 class Peer:
@@ -26,7 +33,7 @@ class Peer:
             data = await self._reader.read(65536)
             if not data:
                 raise EOFError
-            self._bodies += self._decoder.feed(data)
+            self._bodies += self.bodies_in(data)
         return decode(self._bodies.pop(0))
 
     async def expect(self, kind: str) -> Frame:
@@ -37,7 +44,15 @@ class Peer:
 
     def send(self, **frame: Any) -> None:
         """Send one frame."""
-        self.send_bytes(encode_frame(encode(frame)))
+        self.send_bytes(self.framed(encode(frame)))
+
+    def bodies_in(self, data: bytes) -> list[bytes]:
+        """The bodies that `data` completes."""
+        return self._decoder.feed(data)
+
+    def framed(self, body: bytes) -> bytes:
+        """`body` as this transport carries it."""
+        return encode_frame(body)
 
     def send_bytes(self, data: bytes) -> None:
         """Send these bytes, whatever they are."""
@@ -97,12 +112,41 @@ class Peer:
         self._writer.close()
 
 
+class WebSocketPeer(Peer):
+    """A connection that was opened by a WebSocket handshake."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(reader, writer)
+        self._protocol = ServerProtocol(subprotocols=[Subprotocol("sojourn.v1.msgpack")])
+
+    async def shake_hands(self) -> None:
+        """Take the client's request and accept it."""
+        while not (events := self._protocol.events_received()):
+            self._protocol.receive_data(await self._reader.read(65536))
+        self._protocol.send_response(self._protocol.accept(cast("Request", events[0])))
+        self._writer.write(b"".join(self._protocol.data_to_send()))
+
+    def bodies_in(self, data: bytes) -> list[bytes]:
+        self._protocol.receive_data(data)
+        frames = cast("list[WebSocketFrame]", self._protocol.events_received())
+        return [bytes(frame.data) for frame in frames if frame.opcode is Opcode.BINARY]
+
+    def framed(self, body: bytes) -> bytes:
+        return WebSocketFrame(Opcode.BINARY, body).serialize(mask=False)
+
+
 class ScriptedServer:
     """Accepts connections and hands them to the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, door: Door = "tcp") -> None:
+        self.door = door
         self.port = 0
         self._peers: asyncio.Queue[Peer] = asyncio.Queue()
+
+    @property
+    def host(self) -> str:
+        """As `connect` takes it."""
+        return "127.0.0.1" if self.door == "tcp" else f"ws://127.0.0.1:{self.port}/v1/ws"
 
     async def accept(self) -> Peer:
         """Return the next connection."""
@@ -116,13 +160,18 @@ class ScriptedServer:
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Keep a new connection until the test asks for it."""
-        await self._peers.put(Peer(reader, writer))
+        if self.door == "tcp":
+            await self._peers.put(Peer(reader, writer))
+            return
+        peer = WebSocketPeer(reader, writer)
+        await peer.shake_hands()
+        await self._peers.put(peer)
 
 
 @asynccontextmanager
-async def scripted_server() -> AsyncGenerator[ScriptedServer]:
+async def scripted_server(door: Door = "tcp") -> AsyncGenerator[ScriptedServer]:
     """Listen on a free port of this machine."""
-    scripted = ScriptedServer()
+    scripted = ScriptedServer(door)
     server = await asyncio.start_server(scripted.take, "127.0.0.1", 0)
     scripted.port = server.sockets[0].getsockname()[1]
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sojourn.actors import Runtime
+from sojourn.actors import Runtime, RuntimeConfig
 from sojourn.gateway.cli import app
 from sojourn.gateway.export_tables import COLUMNS
 from tests.integration.server_process import ServerProcess
@@ -65,6 +65,18 @@ def test_secrets_are_hidden_unless_asked_for(
     assert ['"pin":"***"' in each for each in shown] == [True, False]
 
 
+def test_secrets_stay_hidden_from_whoever_has_no_settings(tmp_path: Path) -> None:
+    path = tmp_path / "kept.db"
+    with Runtime(str(path), config=RuntimeConfig(sensitive_keys=("pin",))) as runtime:
+        runtime.create(ADA, context={"pin": "hunter-2"}).result(20)
+    shown = [
+        sojourn("export", "-", "--db", path).stdout,
+        sojourn("sessions", "--json", "--db", path).stdout,
+    ]
+    assert all("hunter-2" not in each and "***" in each for each in shown)
+    assert "hunter-2" in sojourn("export", "-", "--db", path, "--with-secrets").stdout
+
+
 def test_it_goes_from_standard_output_to_standard_input(db: Path, tmp_path: Path) -> None:
     out = sojourn("export", "-", "--db", db, "--user", "ada")
     result = sojourn("import", "-", "--into", tmp_path / "new.db", stdin=out.stdout_bytes)
@@ -79,12 +91,17 @@ def test_an_export_that_was_cut_off_goes_on_as_if_it_had_not_been(
     file, part = tmp_path / name, tmp_path / f"{name}.part"
     assert sojourn("export", file, "--db", db).exit_code == 0
     whole = file.read_bytes()
-    cuts = [0, 1, 63, 64, 65, 100, 1000, 2500, *range(5000, len(whole), 40_009), len(whole) - 1]
+    asked = tmp_path / f"{name}.part.asked"
+    assert not asked.exists()
+    cuts = [0, 1, 63, 64, 65, 100, 1000, 2500, *range(5000, len(whole), 150_011), len(whole) - 1]
     for cut in cuts:
         file.unlink()
         part.write_bytes(whole[:cut])
+        if name.endswith(".csv"):
+            asked.write_bytes(HEADER)
         result = sojourn("export", file, "--db", db, "--resume")
         assert result.exit_code == 0, (cut, result.output)
+        assert not asked.exists()
         assert file.read_bytes() == whole, cut
         assert not part.exists()
 
@@ -140,6 +157,34 @@ def test_what_is_no_beginning_of_this_export_is_not_gone_on_with(
     assert result.exit_code == 1
     assert reason in result.output
     assert part.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "reason"),
+    [
+        (None, (), "nothing says which filters"),
+        (HEADER, ("--user", "ada"), "other filters"),
+        (HEADER, ("--with-secrets",), "other secrets"),
+        (HEADER[:-9], (), "something else"),
+    ],
+)
+def test_a_table_goes_on_with_what_it_began_with_and_nothing_else(
+    db: Path, tmp_path: Path, asked: bytes | None, options: tuple[str, ...], reason: str
+) -> None:
+    file, part = tmp_path / "out.csv", tmp_path / "out.csv.part"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", _full)
+        assert sojourn("export", file, "--db", db).exit_code == 1
+    beside = tmp_path / "out.csv.part.asked"
+    assert beside.read_bytes() == HEADER
+    part.write_bytes(begun := part.read_bytes()[:5000])
+    if asked is None:
+        beside.unlink()
+    else:
+        beside.write_bytes(asked)
+    result = sojourn("export", file, "--db", db, "--resume", *options)
+    assert (result.exit_code, reason in result.output) == (1, True), result.output
+    assert part.read_bytes() == begun
 
 
 def test_a_table_has_a_row_an_event(db: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_missing_things_are_one_line(file: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path) as process:
+    with ServerProcess(tmp_path, insights=True) as process:
         yield process
         assert process.stop() == 0
         assert not process.complaints()

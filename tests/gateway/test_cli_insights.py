@@ -13,8 +13,11 @@ import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
+from sojourn import Runtime
 from sojourn.gateway.cli import app
+from sojourn.gateway.insights_follower import FIRST, give_way
 from sojourn.storage.insights import InsightsMissing, InsightsReader
+from sojourn.storage.insights.follower import TAKEN_AT_ONCE
 from tests.integration.server_process import ServerProcess
 
 PATIENCE = 20.0
@@ -58,20 +61,18 @@ def count(path: Path, q: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with two talks; who served it is gone."""
-    with ServerProcess(tmp_path_factory.mktemp("insights"), "--settings", os.devnull) as server:
-        with server.connect(role="service") as wire:
-            ada = wire.ok("session:create", user={"user_id": "ada"}, tags=["vip"])["session_id"]
-            wire.ok("message:send", session_id=ada, text="Where is [bold]my[/] order?\x1b[2J", author="user")
-            wire.ok("message:send", session_id=ada, text="On its way.", author="ai")
-            wire.ok("session:rate", session_id=ada, rating=4)
-            bob = wire.ok("session:create", user={"user_id": "bob"})["session_id"]
-            wire.ok("message:send", session_id=bob, text="My order is broken", author="user")
-            wire.ok("session:resolve", session_id=bob)
-        assert server.stop() == 0
-        assert not server.complaints()
-        yield server.path
+    path = tmp_path_factory.mktemp("insights") / "sessions.db"
+    with Runtime(str(path), durability="relaxed") as runtime:
+        ada = runtime.create(user={"user_id": "ada"}, tags=["vip"])
+        ada.send("Where is [bold]my[/] order?\x1b[2J").result(PATIENCE)
+        ada.send("On its way.", author="ai").result(PATIENCE)
+        ada.rate(4).result(PATIENCE)
+        bob = runtime.create(user={"user_id": "bob"})
+        bob.send("My order is broken").result(PATIENCE)
+        bob.resolve().result(PATIENCE)
+    return path
 
 
 def test_search_finds_what_was_said_and_hides_what_a_terminal_would_obey(path: Path) -> None:
@@ -155,63 +156,81 @@ def test_stats_counts_and_draws(path: Path) -> None:
 # -- beside a server -------------------------------------------------------------------------------
 
 
-def test_a_server_gathers_while_it_serves_and_commands_read_beside_it(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path) as server:
-        with server.connect() as wire:
-            wire.ok("message:send", user={"user_id": "ada"}, text="xylophone")
-        until(lambda: count(server.path, "xylophone") == 1)
-        result = sojourn("search", "xylophone", "--db", str(server.path), "--json")
-        assert [hit["user_id"] for hit in json.loads(result.stdout)["hits"]] == ["ada"]
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One that gathers; when it is told to end, so does the process that does it."""
+    with ServerProcess(tmp_path_factory.mktemp("serving"), insights=True) as server:
+        yield server
         follower = follower_of(server)
         assert server.stop() == 0
         assert not follower.is_running()
         assert not server.complaints()
 
 
-def test_a_follower_that_dies_is_started_again(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path) as server:
-        first = follower_of(server)
-        until(lambda: Path(f"{server.path}-insights").exists())
-        first.kill()
-        with server.connect() as wire:
-            wire.ok("message:send", user={"user_id": "ada"}, text="xylophone")
-        until(lambda: count(server.path, "xylophone") == 1)
-        assert follower_of(server).pid != first.pid
+def say(server: ServerProcess, text: str, user_id: str = "ada") -> None:
+    with server.connect(role="service") as wire:
+        wire.ok("message:send", user={"user_id": user_id}, text=text, author="user")
 
 
-def test_when_the_server_is_killed_its_follower_ends_and_the_next_goes_on(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path) as server:
+def test_a_server_gathers_while_it_serves_and_commands_read_beside_it(server: ServerProcess) -> None:
+    say(server, "quetzal")
+    until(lambda: count(server.path, "quetzal") == 1)
+    result = sojourn("search", "quetzal", "--db", str(server.path), "--json")
+    assert [hit["user_id"] for hit in json.loads(result.stdout)["hits"]] == ["ada"]
+
+
+def test_a_follower_that_dies_is_started_again(server: ServerProcess) -> None:
+    first = follower_of(server)
+    until(lambda: Path(f"{server.path}-insights").exists())
+    first.kill()
+    say(server, "narwhal")
+    until(lambda: count(server.path, "narwhal") == 1)
+    assert follower_of(server).pid != first.pid
+
+
+def test_what_is_erased_leaves_the_files_of_a_running_server(server: ServerProcess) -> None:
+    for number in range(5):
+        say(server, f"xylophone{number}", "eve")
+    say(server, "stays", "bob")
+    until(lambda: count(server.path, "xylo*") == 5)
+    with server.connect(role="service") as wire:
+        wire.ok("session:erase", user_id="eve")
+    target = Path(f"{server.path}-insights")
+
+    def held() -> bytes:
+        return b"".join(each.read_bytes() for each in target.parent.glob(f"{target.name}*"))
+
+    until(lambda: b"xylophone" not in held())
+    assert count(server.path, "stays") == 1
+
+
+def test_slices_grow_while_the_processor_is_free_and_are_short_when_it_is_not() -> None:
+    limits = [FIRST]
+    for _ in range(8):
+        limit, rest = give_way(limits[-1], 0.06, 0.05)
+        limits.append(limit)
+        assert not rest
+    assert limits[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
+    assert limits[-1] == TAKEN_AT_ONCE
+    assert give_way(TAKEN_AT_ONCE, 2.0, 0.02) == (FIRST, True)
+    assert give_way(FIRST, 0.02, 0.001) == (2 * FIRST, False)  # so short a time says nothing
+
+
+def test_when_the_server_is_killed_its_follower_ends_and_a_command_goes_on(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, insights=True) as server:
         follower = follower_of(server)
-        with server.connect() as wire:
-            wire.ok("message:send", user={"user_id": "ada"}, text="xylophone")
+        say(server, "xylophone")
         server.kill()
         psutil.wait_procs([follower], PATIENCE)
         assert not follower.is_running()
-    with ServerProcess(tmp_path) as server:
-        until(lambda: count(server.path, "xylophone") == 1)
-
-
-def test_what_is_erased_leaves_the_files_of_a_running_server(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path) as server:
-        with server.connect(role="service") as wire:
-            for number in range(20):
-                wire.ok("message:send", user={"user_id": "ada"}, text=f"xylophone{number}", author="user")
-            wire.ok("message:send", user={"user_id": "bob"}, text="stays", author="user")
-            until(lambda: count(server.path, "xylo*") == 20)
-            wire.ok("session:erase", user_id="ada")
-        target = Path(f"{server.path}-insights")
-
-        def held() -> bytes:
-            return b"".join(each.read_bytes() for each in target.parent.glob(f"{target.name}*"))
-
-        until(lambda: b"xylophone" not in held())
-        assert count(server.path, "stays") == 1
+        result = sojourn("search", "xylophone", "--db", str(server.path), "--json")
+        assert len(json.loads(result.stdout)["hits"]) == 1
 
 
 def test_insights_can_be_turned_off_and_memory_has_none(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, environment={"SOJOURN_INSIGHTS": "false"}) as server:
+    with ServerProcess(tmp_path, insights=True, environment={"SOJOURN_INSIGHTS": "false"}) as server:
         server.connect().ok("ping")
         assert psutil.Process(server.pid).children() == []
-    with ServerProcess(tmp_path, memory=True) as server:
+    with ServerProcess(tmp_path, memory=True, insights=True) as server:
         server.connect().ok("ping")
         assert psutil.Process(server.pid).children() == []

@@ -193,3 +193,16 @@ def test_version_and_help() -> None:
         result = CliRunner().invoke(app, [command, "--help"])
         assert result.exit_code == 0
         assert "Usage" in result.output
+
+
+def test_demo_ends_by_itself_and_says_where_to_look(tmp_path: Path) -> None:
+    db = tmp_path / "demo.db"
+    result = sojourn("demo", "--limit", "3", "--db", str(db))
+    assert result.returncode == 0, result.stderr
+    said = result.stdout.split("▸ ")
+    (counted,) = [part for part in said if part.startswith("And it is counted")]
+    assert "sessions" in counted
+    assert "messages a session" in counted
+    assert said[-1].strip() == "The dashboard, while `serve` runs: http://127.0.0.1:7412/"
+    again = sojourn("stats", "--json", "--db", str(db))
+    assert json.loads(again.stdout)["summary"]["sessions"] == 3

@@ -17,7 +17,7 @@ from sojourn.gateway.errors import (
     TryAgain,
     VersionConflict,
 )
-from tests.gateway.scripted_server import Peer, ScriptedServer, message, scripted_server
+from tests.gateway.scripted_server import Door, Peer, ScriptedServer, message, scripted_server
 
 Script = Callable[[ScriptedServer], Coroutine[Any, Any, Any]]
 
@@ -33,11 +33,15 @@ class Pauses:
         await asyncio.sleep(0)
 
 
-def play(script: Script) -> None:
+by_each_door = pytest.mark.parametrize("door", ["tcp", "websocket"])
+"""What a connection does is the same over both; what it carries needs no second look."""
+
+
+def play(script: Script, door: Door = "tcp") -> None:
     """Run `script` with a server of its own."""
 
     async def run() -> None:
-        async with asyncio.timeout(20), scripted_server() as server:
+        async with asyncio.timeout(20), scripted_server(door) as server:
             await script(server)
 
     asyncio.run(run())
@@ -52,7 +56,7 @@ async def meet(server: ScriptedServer, **options: Any) -> tuple[Client, Peer]:
 
 
 async def _open(server: ScriptedServer, options: dict[str, Any]) -> Client:
-    return await connect("127.0.0.1", server.port, **options)
+    return await connect(server.host, server.port, **options)
 
 
 async def both(first: Awaitable[Any], second: Awaitable[Any]) -> Any:
@@ -76,7 +80,8 @@ async def next_seq(session: RemoteSession) -> int | None:
     return event.seq
 
 
-def test_the_greeting_carries_what_connect_was_told() -> None:
+@by_each_door
+def test_the_greeting_carries_what_connect_was_told(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         connecting = asyncio.ensure_future(
             _open(server, {"role": "agent", "identity": "ann", "token": "t", "heartbeat": 7.5})
@@ -97,13 +102,14 @@ def test_the_greeting_carries_what_connect_was_told() -> None:
             "heartbeat": 7.5,
         }
 
-    play(script)
+    play(script, door)
 
 
-def test_connect_is_a_context_manager_that_closes() -> None:
+@by_each_door
+def test_connect_is_a_context_manager_that_closes(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         async def use() -> Client:
-            async with connect("127.0.0.1", server.port) as client:
+            async with connect(server.host, server.port) as client:
                 return client
 
         using = asyncio.ensure_future(use())
@@ -114,7 +120,7 @@ def test_connect_is_a_context_manager_that_closes() -> None:
         with pytest.raises(ConnectionLost):
             await client.ping()
 
-    play(script)
+    play(script, door)
 
 
 def test_nobody_there_is_an_os_error() -> None:
@@ -129,7 +135,8 @@ def test_nobody_there_is_an_os_error() -> None:
     play(script)
 
 
-def test_a_refused_greeting_raises_its_reason() -> None:
+@by_each_door
+def test_a_refused_greeting_raises_its_reason(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         connecting = asyncio.ensure_future(_open(server, {"token": "bad"}))
         peer = await server.accept()
@@ -140,7 +147,7 @@ def test_a_refused_greeting_raises_its_reason() -> None:
             await connecting
         await peer.closed()
 
-    play(script)
+    play(script, door)
 
 
 def test_a_server_that_goes_before_its_welcome_is_a_lost_connection() -> None:
@@ -409,8 +416,11 @@ def test_a_subscriber_that_fails_harms_nobody() -> None:
 # connections that break
 
 
+@by_each_door
 @pytest.mark.parametrize("message_id", [None, "mine"])
-def test_an_unacknowledged_message_is_sent_again_under_its_message_id(message_id: str | None) -> None:
+def test_an_unacknowledged_message_is_sent_again_under_its_message_id(
+    message_id: str | None, door: Door
+) -> None:
     async def script(server: ScriptedServer) -> None:
         client, peer = await meet(server)
         session = await follow(client, peer)
@@ -428,10 +438,11 @@ def test_an_unacknowledged_message_is_sent_again_under_its_message_id(message_id
         assert await next_seq(session) == 7
         await client.close()
 
-    play(script)
+    play(script, door)
 
 
-def test_sessions_are_resumed_behind_the_last_event_without_gap_or_duplicate() -> None:
+@by_each_door
+def test_sessions_are_resumed_behind_the_last_event_without_gap_or_duplicate(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         client, peer = await meet(server)
         session = await follow(client, peer)
@@ -458,10 +469,11 @@ def test_sessions_are_resumed_behind_the_last_event_without_gap_or_duplicate() -
         assert seqs == [7, 8, 9, 10, 11, 12, 13]
         await client.close()
 
-    play(script)
+    play(script, door)
 
 
-def test_a_connection_that_breaks_again_and_again_loses_nothing() -> None:
+@by_each_door
+def test_a_connection_that_breaks_again_and_again_loses_nothing(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         client, peer = await meet(server)
         session = await follow(client, peer, seq=0)
@@ -475,7 +487,7 @@ def test_a_connection_that_breaks_again_and_again_loses_nothing() -> None:
             assert await next_seq(session) == seq + 1
         await client.close()
 
-    play(script)
+    play(script, door)
 
 
 def test_events_that_no_longer_exist_are_a_gap() -> None:
@@ -607,7 +619,8 @@ def test_a_goodbye_that_says_when_to_come_back_is_heeded() -> None:
     play(script)
 
 
-def test_a_goodbye_for_good_ends_the_client() -> None:
+@by_each_door
+def test_a_goodbye_for_good_ends_the_client(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         client, peer = await meet(server)
         session = await follow(client, peer)
@@ -622,7 +635,7 @@ def test_a_goodbye_for_good_ends_the_client() -> None:
             await session.get()
         await client.close()
 
-    play(script)
+    play(script, door)
 
 
 def test_without_reconnect_the_first_loss_ends_the_client() -> None:
@@ -639,7 +652,8 @@ def test_without_reconnect_the_first_loss_ends_the_client() -> None:
     play(script)
 
 
-def test_closing_ends_what_is_open_and_leaves_no_task() -> None:
+@by_each_door
+def test_closing_ends_what_is_open_and_leaves_no_task(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         before = asyncio.all_tasks()
         client, peer = await meet(server)
@@ -654,7 +668,7 @@ def test_closing_ends_what_is_open_and_leaves_no_task() -> None:
         await client.close()
         assert asyncio.all_tasks() == before
 
-    play(script)
+    play(script, door)
 
 
 def test_closing_while_the_client_waits_to_come_back_ends_the_wait() -> None:
@@ -673,7 +687,8 @@ def test_closing_while_the_client_waits_to_come_back_ends_the_wait() -> None:
     play(script)
 
 
-def test_a_silent_server_is_left_for_a_new_connection() -> None:
+@by_each_door
+def test_a_silent_server_is_left_for_a_new_connection(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         connecting = asyncio.ensure_future(_open(server, {"sleep": Pauses()}))
         peer = await server.welcome(heartbeat=0.02)
@@ -683,18 +698,19 @@ def test_a_silent_server_is_left_for_a_new_connection() -> None:
         await both(client.ping(), _pong(peer))
         await client.close()
 
-    play(script)
+    play(script, door)
 
 
-def test_a_server_that_never_greets_is_given_up() -> None:
+@by_each_door
+def test_a_server_that_never_greets_is_given_up(door: Door) -> None:
     async def script(server: ScriptedServer) -> None:
         with pytest.raises(TimeoutError):
-            await connect("127.0.0.1", server.port, connect_timeout=0.02)
+            await connect(server.host, server.port, connect_timeout=0.02)
         peer = await server.accept()
         await peer.expect("hello")
         await peer.closed()
 
-    play(script)
+    play(script, door)
 
 
 def test_a_cancelled_request_leaves_the_client_usable() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sojourn.gateway.client_sync import Client
+from sojourn.gateway.client_values import Erased
 from sojourn.gateway.errors import ConnectionLost, SessionUnavailable
 from tests.gateway.scripted_server import Peer, ScriptedServer, message, scripted_server
 
@@ -118,8 +119,8 @@ def test_every_method_gives_its_result() -> None:
         session.compose()
         session.read(7)
         session.detach()
-        assert session.erase() == (1, 7)
-        assert client.erase_user("ada") == (2, 8)
+        assert session.erase() == Erased(1, 7)
+        assert client.erase_user("ada") == Erased(2, 8)
         assert client.list().cursor == "c"
         assert client.ping() == 2.5
         assert client.request("session:why", session_id="s")["why"] == {}

@@ -72,6 +72,7 @@ def own_collector() -> Generator[None]:
     gc.set_threshold(*thresholds)
     gc.unfreeze()
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

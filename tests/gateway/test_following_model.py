@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.gateway.codec import decode, encode
+from sojourn.gateway.greeting import Greeting
 from sojourn.gateway.happenings import Answered, Lost, Pushed, Refused
-from sojourn.gateway.protocol import ClientProtocol, Greeting
+from sojourn.gateway.protocol import ClientProtocol
 
 Frame = dict[str, Any]
 PAGE = 3

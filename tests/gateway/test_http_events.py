@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from sojourn.actors import RuntimeConfig
 from sojourn.actors.mail import Caller
 from sojourn.gateway.codec import encode
 from sojourn.gateway.web.door import Door
-from sojourn.gateway.web.sse import Streamed, told
+from sojourn.gateway.web.sse import Streamed, pushed, told
 from sojourn.gateway.web.streams import EventStream
 from tests.gateway.http_house import HttpHouse, in_thread
 
@@ -43,6 +44,21 @@ def test_events_come_as_they_happen_with_their_seq_as_id(house: HttpHouse) -> No
         event = events.next("message:received")
         assert event.id == "2"
         assert (event.data["text"], event.data["seq"]) == ("Hello\nthere", 2)
+
+
+def test_an_event_is_written_once_for_all_its_readers(house: HttpHouse) -> None:
+    session_id = house.create(user=ADA)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(house.events(session_id)) for _ in range(5)]
+        for reader in readers:
+            assert reader.block() is not None
+        before = pushed.cache_info()
+        for n in range(3):
+            house.say(session_id, f"{before.hits}, {n}")
+        seen = [[reader.next().data for _ in range(3)] for reader in readers]
+        after = pushed.cache_info()
+    assert all(each == seen[0] for each in seen)
+    assert (after.misses - before.misses, after.hits - before.hits) == (3, 12)
 
 
 def test_what_is_not_stored_has_no_id(house: HttpHouse) -> None:

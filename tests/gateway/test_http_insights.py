@@ -95,9 +95,23 @@ def test_users_may_not_ask(house: HttpHouse, address: str) -> None:
     assert error["code"] == "forbidden"
 
 
-@pytest.mark.parametrize("address", ["search?q=order", "past", "stats"])
-def test_where_there_are_no_insights_that_is_said(tmp_path: Path, address: str) -> None:
+def test_where_there_are_no_insights_that_is_said(tmp_path: Path) -> None:
     with HttpHouse() as house:
-        assert "database file" in house.refused("GET", f"/v1/{address}", status=409)["message"]
+        assert "database file" in house.refused("GET", "/v1/stats", status=409)["message"]
     with HttpHouse(str(tmp_path / "sessions.db")) as house:
-        assert "not there yet" in house.refused("GET", f"/v1/{address}", status=409)["message"]
+        error = house.refused("GET", "/v1/stats", status=409)
+        assert error["message"] == "No insights: nobody has gathered them yet (setting insights)."
+        house.server.lookout.insights_wanted = True
+        answer = house.ask("GET", "/v1/stats")
+        assert answer.status_code == 429
+        assert answer.json()["code"] == "overloaded"
+        assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_file_that_cannot_be_read_is_no_ones_business_outside(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
+    with HttpHouse(str(path)) as house:
+        Path(f"{path}-insights").write_bytes(b"no database " * 1000)
+        error = house.refused("GET", "/v1/past", status=503)
+        assert error["code"] == "storage_failed"
+        assert str(tmp_path) not in str(error)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sojourn.actors import RuntimeConfig
 from sojourn.gateway.errors import ERROR_CODES
 from sojourn.gateway.web.answers import STATUS
+from sojourn.storage.erasure import digest_of
 from tests.gateway.http_house import HttpHouse
 
 Map = dict[str, Any]
@@ -57,7 +58,8 @@ def test_a_session_lives_and_ends_over_http(house: HttpHouse) -> None:
     why = house.ok("GET", f"{path}/why")["why"]
     assert why["status"] == "closed"
     assert house.ok("GET", path)["session"]["seq"] == 10
-    assert house.ok("DELETE", path)["sessions"] == 1
+    erased = house.ok("DELETE", path)
+    assert (erased["sessions"], erased["receipt"]["subject"]) == (1, "session")
     assert house.refused("GET", path, status=404)["code"] == "session_not_found"
 
 
@@ -83,7 +85,12 @@ def test_erasing_a_person_erases_all_their_sessions(house: HttpHouse) -> None:
     user_id = "a/b?c d"  # an address has to be written for it, and read back
     for _ in range(2):
         house.create(user={"user_id": user_id}, channel="erased")
-    assert house.ok("DELETE", "/v1/users/a%2Fb%3Fc%20d")["sessions"] == 2
+    erased = house.ok("DELETE", "/v1/users/a%2Fb%3Fc%20d")
+    assert erased["sessions"] == 2
+    receipt = erased["receipt"]
+    assert (receipt["subject"], receipt["sessions"], receipt["events"]) == ("user", 2, erased["events"])
+    assert receipt["digest"] == digest_of(receipt["erasure_id"], user_id)
+    assert user_id not in str(erased)
     assert house.ok("GET", "/v1/sessions?channel=erased")["sessions"] == []
 
 
@@ -102,6 +109,53 @@ def test_idempotency_key_of_a_creation_is_its_request_key(house: HttpHouse) -> N
     first = house.ok("POST", "/v1/sessions", {}, 201, Idempotency_Key="make-one")
     again = house.ok("POST", "/v1/sessions", {}, 201, Idempotency_Key="make-one")
     assert again["session_id"] == first["session_id"]
+
+
+def test_a_fork_has_the_state_as_of_an_event_and_is_made_once(house: HttpHouse) -> None:
+    source = house.create(user={"user_id": "ada"}, context={"plan": 1})
+    house.say(source, "Hello")
+    house.ok("PATCH", f"/v1/sessions/{source}/context", {"plan": 2})
+    path = f"/v1/sessions/{source}/fork"
+    first, again = (house.ok("POST", path, {"at_seq": 2}, Idempotency_Key="f1") for _ in range(2))
+    assert first["session_id"] == again["session_id"] != source
+    assert (first["session"]["context"], first["session"]["seq"]) == ({"plan": 1}, 2)
+    assert first["resume_token"]
+    newest = house.ok("POST", path)
+    assert newest["session"]["context"] == {"plan": 2}
+    events = house.ok("GET", f"/v1/sessions/{newest['session_id']}/history")["events"]
+    assert events[0]["forked_from"] == {"session_id": source, "seq": 3}
+
+
+@pytest.mark.parametrize("at_seq", [0, -1, 2, 2**64 - 1, 1.5, "1", True, []])
+def test_a_fork_of_what_is_no_place_is_refused(house: HttpHouse, at_seq: Any) -> None:
+    error = house.refused("POST", f"/v1/sessions/{house.create()}/fork", {"at_seq": at_seq})
+    assert (error["code"], error["details"]["key"]) == ("invalid_payload", "at_seq")
+
+
+def test_only_staff_forks_and_only_what_is_there(house: HttpHouse) -> None:
+    path = f"/v1/sessions/{house.create()}/fork"
+    assert house.refused("POST", path, {}, 403, Sojourn_Role="user")["code"] == "forbidden"
+    assert house.refused("POST", "/v1/sessions/nobody/fork", {}, 404)["code"] == "session_not_found"
+
+
+def test_a_reminder_fires_at_its_instant(house: HttpHouse) -> None:
+    session_id = house.create()
+    path = f"/v1/sessions/{session_id}/reminders"
+    told = house.ok("POST", path, {"name": "call", "after": 60, "data": {"n": 1}})
+    assert (told["name"], told["due_at"]) == ("call", house.clock.now() + 60)
+    with house.events(session_id) as events:
+        house.do(house.clock.advance(60.0))
+        fired = events.next("reminder:fired").data
+    assert (fired["name"], fired["data"], fired["at"]) == ("call", {"n": 1}, told["due_at"])
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [({"after": 60}, "name"), ({"name": "x"}, "after"), ({"name": "x", "after": -1}, "after")],
+)
+def test_a_reminder_that_is_wrong_is_refused(house: HttpHouse, body: Map, key: str) -> None:
+    error = house.refused("POST", f"/v1/sessions/{house.create()}/reminders", body)
+    assert (error["code"], error["details"]["key"]) == ("invalid_payload", key)
 
 
 def test_idempotency_key_that_contradicts_the_body_is_refused(house: HttpHouse) -> None:
@@ -223,7 +277,8 @@ def test_roles_are_those_of_the_wire(house: HttpHouse) -> None:
     session_id = house.create()
     error = house.refused("DELETE", f"/v1/sessions/{session_id}", status=403, Sojourn_Role="agent")
     assert error["code"] == "forbidden"
-    assert house.refused("GET", "/v1/sessions", Sojourn_Role="root")["details"]["key"] == "Sojourn-Role"
+    for none in ("root", "", "Service"):
+        assert house.refused("GET", "/v1/sessions", Sojourn_Role=none)["details"]["key"] == "Sojourn-Role"
 
 
 def test_identity_is_utf_8(house: HttpHouse) -> None:

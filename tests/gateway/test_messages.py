@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sojourn.gateway.checking import ALL, check, check_role
 from sojourn.gateway.codec import encode
 from sojourn.gateway.errors import (
     ERROR_CODES,
@@ -18,7 +19,7 @@ from sojourn.gateway.errors import (
     goodbye_frame,
     request_failed,
 )
-from sojourn.gateway.messages import ALL, REQUESTS, check, check_role, request_of
+from sojourn.gateway.messages import REQUESTS, request_of
 
 NOT_A_STRING: list[Any] = [1, 1.5, True, [], {}]
 NOT_A_MAP: list[Any] = ["x", 1, 1.5, True, []]
@@ -135,6 +136,7 @@ WRONG: dict[str, list[Any]] = {
     "attach": NOT_A_BOOLEAN,
     "reopen": NOT_A_BOOLEAN,
     "after_seq": NOT_A_SEQ,
+    "at_seq": [*NOT_A_SEQ, 0],
     "expected_version": NOT_A_SEQ,
     "expected_user_version": NOT_A_SEQ,
     "scopes": NOT_A_BOOLEAN,
@@ -270,6 +272,7 @@ ROLES = {
     "session:resolve": {"agent", "service"},
     "session:tag": {"agent", "service"},
     "session:remind": {"agent", "service"},
+    "session:fork": {"agent", "service"},
     "session:list": {"agent", "service"},
     "broadcast:send": {"agent", "service"},
     "watch": {"agent", "service"},

@@ -38,9 +38,34 @@ def test_no_other_name_is(host: str | None) -> None:
 
 
 def test_the_host_it_listens_on_is_a_name_and_the_one_that_means_all_is_none() -> None:
-    assert Origins("192.0.2.1").knows_host("192.0.2.1:7412")
+    assert Origins("chat.internal").knows_host("Chat.internal:7412")
     assert not Origins("0.0.0.0").knows_host("0.0.0.0:7412")
     assert not Origins("::").knows_host("[::]:7412")
+
+
+@pytest.mark.parametrize("listen_host", ["0.0.0.0", "::", "127.0.0.1"])
+def test_an_address_needs_no_permission_since_no_name_leads_astray(listen_host: str) -> None:
+    here = Origins(listen_host)
+    for host in ("192.0.2.1:7412", "10.0.0.5", "[fe80::1]:7412", "[2001:db8::7]"):
+        assert here.knows_host(host)
+        assert here.allows(f"http://{host}", host)
+        assert not here.allows("http://evil.example", host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.0.2.1.evil.example",
+        "192.0.2",
+        "3221225985",
+        "0300.0.2.1",
+        "0xc0.0.2.1",
+        "192.0.2.256",
+        "[fe80::g]",
+    ],
+)
+def test_what_only_looks_like_an_address_is_a_name(host: str) -> None:
+    assert not Origins("0.0.0.0").knows_host(host)
 
 
 def test_a_star_allows_all() -> None:

@@ -8,6 +8,7 @@ import pytest
 from sojourn.gateway.attachment import Missed
 from sojourn.gateway.codec import decode, encode
 from sojourn.gateway.errors import ConnectionLost, InvalidFrame, InvalidRequest
+from sojourn.gateway.greeting import Greeting
 from sojourn.gateway.happenings import (
     Answered,
     Ended,
@@ -21,7 +22,7 @@ from sojourn.gateway.happenings import (
     Unfollowed,
     Welcomed,
 )
-from sojourn.gateway.protocol import ClientProtocol, Greeting, Phase
+from sojourn.gateway.protocol import ClientProtocol, Phase
 
 Frame = dict[str, Any]
 

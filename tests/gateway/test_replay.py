@@ -21,7 +21,7 @@ from sojourn.storage import Reader
 from tests.integration.server_process import ServerProcess
 from tests.prepared import run_sojourn
 
-LIMIT = 200
+LIMIT = 80
 
 
 @pytest.fixture(scope="module")

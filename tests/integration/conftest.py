@@ -14,30 +14,14 @@ from uuid import uuid4
 
 import pytest
 
+from tests.integration.doors import DOORS, wire_by
 from tests.integration.server_process import ServerProcess
-from tests.integration.web_wire import Kind, WebWire
 from tests.integration.wire import Wire
 
-DOORS = ("tcp", "websocket-msgpack", "websocket-json")
-BY_EVERY_DOOR = {
-    f"test_wire_{name}"
-    for name in (
-        "context",
-        "create",
-        "desk",
-        "envelope",
-        "fork",
-        "history",
-        "humans",
-        "lifecycle",
-        "messages",
-        "once",
-        "payloads",
-        "pushes",
-    )
-}
-"""The files whose tests run over each transport and in each kind of message; the others are about one server,
-one file or TCP's own frames.
+BY_EVERY_DOOR = {f"test_wire_{name}" for name in ("envelope", "lifecycle", "messages", "once", "pushes")}
+"""The files whose tests run over each transport and in each kind of message. What the others ask is the same
+behind every door: the codec and `test_websocket.py` answer for how it is spelled, the conversation of
+`test_wire_conversation.py` for what each side hears of a desk, a history and a deadline.
 """
 
 
@@ -71,7 +55,7 @@ class Launch(Protocol):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The shared server, with every setting at its default."""
-    with ServerProcess(tmp_path_factory.mktemp("server"), "--http-port", "0") as process:
+    with ServerProcess(tmp_path_factory.mktemp("server"), "--http-port", "0", insights=True) as process:
         yield process
         assert process.stop() == 0
         assert not process.complaints()
@@ -88,8 +72,7 @@ def connect(server: ServerProcess, door: str) -> Iterator[Connect]:
         ) -> Wire:
             if door == "tcp" or server is not None:
                 return stack.enter_context((server or shared).connect(role, identity))
-            kind: Kind = "json" if door == "websocket-json" else "msgpack"
-            wire = stack.enter_context(WebWire(shared.http_address, kind))
+            wire = stack.enter_context(wire_by(door, shared.http_address))
             if role is not None or identity is not None:
                 wire.ok("hello", protocol=1, role=role or "user", identity=identity)
             return wire

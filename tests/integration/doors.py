@@ -7,14 +7,18 @@ the answers to what it did itself in the place of the events that say so.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sojourn.actors import SessionHandle, Subscription
 from sojourn.gateway.server import Server, ServerConfig
 from tests.actors.house import PATIENCE, House
+from tests.integration.web_wire import WebWire
 from tests.integration.wire import Map, Wire
+
+DOORS = ("tcp", "websocket-msgpack", "websocket-json")
+"""The transports, and the kinds of message in each."""
 
 QUEUE = "support"
 HUMAN = "grace"
@@ -26,6 +30,14 @@ ANSWERS = {
     "session:reopened": "session:reopened",
 }
 """Replies that stand for an event: the type of that event. Any other reply tells of nothing new."""
+
+
+def wire_by(door: str, address: tuple[str, int]) -> Wire:
+    """A connection by one of DOORS, to that port."""
+    if door == "tcp":
+        return Wire(address)
+    return WebWire(address, "json" if door == "websocket-json" else "msgpack")
+
 
 Told = tuple[str, int]
 """The type of an event and its `seq`; of a `message:delta` the `index`."""
@@ -88,73 +100,74 @@ def told(party: Party) -> list[Told]:
     return [short for frame in party.frames if (short := in_short(frame)) is not None]
 
 
-# -- over TCP ------------------------------------------------------------------------------------------
+# -- over the wire -------------------------------------------------------------------------------------
 
 
-class WireParty(Wire):
+class WireParty:
     """A connection that keeps every frame, replies too, in the order they came."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        super().__init__(address)
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
         self.frames: list[Map] = []
+        self.wire.heard = self.frames
         self.session_id = ""
-
-    def recv(self, timeout: float = PATIENCE) -> Map:
-        frame = super().recv(timeout)
-        self.frames.append(frame)
-        return frame
 
     def until(self, told: Told) -> None:
         while told not in map(in_short, self.frames):
-            self.pushes.append(self.recv())
+            self.wire.recv(PATIENCE)
+
+    def does(self, kind: str, **payload: Any) -> Map:
+        return self.wire.ok(kind, session_id=self.session_id, **payload)
 
 
 class WireUser(WireParty):
     def creates(self, timeouts: Map) -> str:
-        self.session_id = self.create(user={"user_id": "ada"}, timeouts=timeouts)
+        self.session_id = self.wire.create(user={"user_id": "ada"}, timeouts=timeouts)
         return self.session_id
 
     def says(self, text: str, message_id: str) -> None:
-        self.ok("message:send", session_id=self.session_id, text=text, message_id=message_id)
+        self.does("message:send", text=text, message_id=message_id)
 
     def reopens(self) -> None:
-        self.ok("session:reopen", session_id=self.session_id)
+        self.does("session:reopen")
 
 
 class WireHuman(WireParty):
     def watches(self) -> None:
-        self.ok("hello", protocol=1, role="agent", identity=HUMAN)
-        assert self.ok("watch", queues=[QUEUE])["waiting"] == []
+        self.wire.ok("hello", protocol=1, role="agent", identity=HUMAN)
+        assert self.wire.ok("watch", queues=[QUEUE])["waiting"] == []
 
     def opens(self, session_id: str) -> list[Map]:
         self.session_id = session_id
-        resumed = self.ok("session:resume", session_id=session_id, after_seq=0)
+        resumed = self.does("session:resume", after_seq=0)
         assert (resumed["complete"], resumed["more"]) == (True, False)
         events: list[Map] = resumed["events"]
         return events
 
     def takes(self) -> None:
-        self.ok("session:assign", session_id=self.session_id)
+        self.does("session:assign")
 
     def says(self, text: str) -> None:
-        self.ok("message:send", session_id=self.session_id, text=text)
+        self.does("message:send", text=text)
 
     def resolves(self) -> None:
-        self.ok("session:resolve", session_id=self.session_id)
+        self.does("session:resolve")
 
-    def session(self, session_id: str = "") -> Map:
-        return super().session(session_id or self.session_id)
+    def session(self) -> Map:
+        return self.wire.session(self.session_id)
 
-    def history(self, session_id: str = "", after_seq: int = 0) -> list[Map]:
-        return super().history(session_id or self.session_id, after_seq)
+    def history(self) -> list[Map]:
+        return self.wire.history(self.session_id)
 
 
 class WireDoor:
-    """A server's TCP port; `house`: the virtual time that it lives by, None for a server on real time."""
+    """Two connections to a server; `house`: the virtual time it lives by, None: it lives on real time."""
 
-    def __init__(self, address: tuple[str, int], session_timeout: float, house: House | None = None) -> None:
-        self.user = WireUser(address)
-        self.human = WireHuman(address)
+    def __init__(
+        self, connect: Callable[[], Wire], session_timeout: float, house: House | None = None
+    ) -> None:
+        self.user = WireUser(connect())
+        self.human = WireHuman(connect())
         self.session_timeout = session_timeout
         self._house = house
 
@@ -166,18 +179,19 @@ class WireDoor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.user.close()
-        self.human.close()
+        self.user.wire.close()
+        self.human.wire.close()
 
 
 @contextmanager
-def tcp_on_virtual_time(house: House, session_timeout: float) -> Generator[Door]:
-    """Real sockets, and a server in this process whose clock is the house's."""
+def served(house: House, session_timeout: float, name: str) -> Generator[Door]:
+    """Real sockets, and a server in this process whose clock is the house's; `name` is one of DOORS."""
     with house:
-        server = Server(house.runtime, ServerConfig(port=0, http_port=None))
+        server = Server(house.runtime, ServerConfig(port=0, http_port=None if name == "tcp" else 0))
         house.runtime.run(server.start(), PATIENCE)
+        address = server.tcp_address if server.http_address is None else server.http_address
         try:
-            with WireDoor(server.tcp_address, session_timeout, house) as door:
+            with WireDoor(lambda: wire_by(name, address), session_timeout, house) as door:
                 yield door
         finally:
             house.runtime.run(server.drain(), PATIENCE)
@@ -276,6 +290,3 @@ class EmbeddedDoor:
 
     def __exit__(self, *exc: Any) -> None:
         self._house.__exit__(*exc)
-
-
-Opening = AbstractContextManager[Door]

@@ -23,7 +23,8 @@ class ServerProcess:
 
     folder: holds the database (`sessions.db`) and the log; a second server on the same folder goes on
     with the same sessions. options: further command line arguments. environment: `SOJOURN_*` variables.
-    memory: no file at all. fresh: by an interpreter that has read nothing yet.
+    memory: no file at all. insights: they are gathered beside it, by one process more. fresh: all of it as
+    an operator has it, by an interpreter that has read nothing yet.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class ServerProcess:
         *options: str,
         environment: dict[str, str] | None = None,
         memory: bool = False,
+        insights: bool = False,
         fresh: bool = False,
     ) -> None:
         self.path = folder / "sessions.db"
@@ -39,6 +41,8 @@ class ServerProcess:
         where = ["--durability", "memory"] if memory else ["--db", str(self.path)]
         words = ["serve", *where, "--port", "0", "--http-port", "off", *options]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_")}
+        if not (insights or fresh):
+            inherited["SOJOURN_INSIGHTS"] = "false"
         whole = inherited | (environment or {})
         with self.log.open("ab") as log:
             self._process: subprocess.Popen[bytes] | Command

@@ -16,7 +16,7 @@ from sojourn.actors.testing import VirtualClock, settle
 from sojourn.gateway.codec import decode, encode
 from sojourn.gateway.server import Server, ServerConfig
 
-MANY = 1_000
+MANY = 200
 
 Frame = dict[str, Any]
 

@@ -231,9 +231,6 @@ BAD_FRAMES: dict[str, bytes] = {
     "a ping of 126 bytes": b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + b"x" * 126,
     "a continuation of nothing": b"\x80\x81\x00\x00\x00\x00x",
     "a message within another": b"\x02\x81\x00\x00\x00\x00x\x82\x81\x00\x00\x00\x00x",
-    "a length written too long": b"\x82\xfe\x00\x05\x00\x00\x00\x00hello",
-    "a length of 64 bits written too long": b"\x82\xff\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00hello",
-    "a negative length": b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00",
     "http": b"GET / HTTP/1.1\r\n\r\n",
 }
 
@@ -258,7 +255,11 @@ def test_what_came_before_the_bad_frame_is_answered(server: ServerProcess) -> No
         assert (error["type"], goodbye["type"], wire.close_code) == ("error", "goodbye", 1002)
 
 
-@pytest.mark.parametrize("head", [b"\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01", b"\x81\xff" + b"\x7f" * 8])
+@pytest.mark.parametrize(
+    "head",
+    [b"\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01", b"\x81\xff" + b"\x7f" * 8, b"\x82\xff" + b"\xff" * 8],
+    ids=["a byte too long", "64 bits", "negative"],
+)
 def test_a_length_above_the_limit_is_refused_before_its_bytes_arrive(wire: WebWire, head: bytes) -> None:
     wire.ok("ping")
     wire.send_raw(head)
@@ -283,8 +284,8 @@ def test_a_message_of_exactly_max_frame_bytes_is_taken_in_one_piece_and_in_many(
     assert wire.reply(1)["type"] == "pong"
     wire.send_frame(Frame(Opcode.TEXT, body[:1], fin=False))
     for start in range(1, len(body), 1000):
-        wire.send_frame(Frame(Opcode.CONT, body[start : start + 1000], fin=False))
         wire.send_frame(Frame(Opcode.PING, b"between"))
+        wire.send_frame(Frame(Opcode.CONT, body[start : start + 1000], fin=False))
     wire.send_frame(Frame(Opcode.CONT, b"", fin=True))
     assert wire.reply(1)["type"] == "pong"
     assert wire.pongs == [b"between"] * 66
@@ -316,12 +317,16 @@ def test_a_client_that_closes_is_answered_in_kind(wire: WebWire) -> None:
     assert wire.close_code == 1000
 
 
-@pytest.mark.parametrize("body", [b"\x03", b"\x00\x00", b"\x03\xe8\xff\xff"], ids=["short", "code", "utf-8"])
-def test_a_close_frame_against_the_rules_ends_the_connection(wire: WebWire, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "close_code"),
+    [(b"\x03", 1002), (b"\x00\x00", 1002), (b"\x03\xe8\xff\xff", 1007)],
+    ids=["short", "code", "utf-8"],
+)
+def test_a_close_frame_against_the_rules_ends_the_connection(
+    wire: WebWire, body: bytes, close_code: int
+) -> None:
     wire.send_frame(Frame(Opcode.CLOSE, body))
-    with pytest.raises(Closed):
-        wire.recv()
-    assert wire.close_code == 1002
+    assert_ended(wire, "invalid_frame", close_code)
 
 
 def test_what_was_asked_before_the_close_is_done(server: ServerProcess) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from tests.actors.house import House, config
 from tests.integration import story_agent
 from tests.integration.conftest import Launch
-from tests.integration.doors import Door, EmbeddedDoor, Opening, Party, WireDoor, tcp_on_virtual_time, told
+from tests.integration.doors import DOORS, Door, EmbeddedDoor, Party, WireDoor, served, told
 from tests.integration.wire import Map
 
 HISTORY: list[tuple[str, Map]] = [
@@ -99,17 +98,14 @@ def deltas(party: Party) -> list[Map]:
     return [frame for frame in party.frames if frame["type"] == "message:delta"]
 
 
-def embedded(house: House, session_timeout: float) -> Opening:
-    return EmbeddedDoor(house, session_timeout)
-
-
-@pytest.mark.parametrize("door", [embedded, tcp_on_virtual_time])
-def test_a_conversation_of_hours_passes_within_a_second(door: Callable[[House, float], Opening]) -> None:
+@pytest.mark.parametrize("opening", ["embedded", *DOORS])
+def test_a_conversation_of_hours_passes_within_a_second(opening: str) -> None:
     begun = time.process_time()  # what others do on this machine meanwhile does not count
     house = House(config=config(human_timeout=None), agent=story_agent.answer)
-    with door(house, 4 * 3600.0) as opened:
-        talk(opened)
-        check(opened)
+    hours = 4 * 3600.0
+    with EmbeddedDoor(house, hours) if opening == "embedded" else served(house, hours, opening) as door:
+        talk(door)
+        check(door)
     assert time.process_time() - begun < 1.0
 
 
@@ -121,6 +117,6 @@ def test_a_conversation_with_a_server_is_told_to_all_in_order_and_once(
     shutil.copy(story_agent.__file__, folder)
     server = launch("--agent", "story_agent:answer", folder=folder)
     # Long enough for every step on a busy machine, and short enough to see the end.
-    with WireDoor(server.address, 3.0) as door:
+    with WireDoor(server.connect, 3.0) as door:
         talk(door)
         check(door)

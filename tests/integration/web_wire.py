@@ -126,8 +126,7 @@ class WebWire(Wire):
             self.received_kind = "msgpack"
             received = unpack(bytes(frame.data))
         self.longest_frame_bytes = max(self.longest_frame_bytes, len(frame.data))
-        assert isinstance(received.get("type"), str), f"frame without a type: {received!r}"
-        return received
+        return self.hear(received)
 
     def recv_frame(self, timeout: float = TIMEOUT) -> Frame:
         """The next data frame; pings are answered. `Closed` comes with the server's close code."""

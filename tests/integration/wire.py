@@ -98,6 +98,8 @@ class Wire:
         self._buffer = bytearray()
         self._replies: dict[object, Map] = {}
         self.pushes: deque[Map] = deque()
+        self.heard: list[Map] | None = None
+        """Every frame, replies too, in the order they came, once this is a list."""
         self.longest_frame_bytes = 0
 
     def __enter__(self) -> Self:
@@ -159,8 +161,13 @@ class Wire:
         (length,) = struct.unpack(">I", header)
         assert 0 < length <= MAX_REPLY_BYTES, f"the server announced a frame of {length} bytes"
         self.longest_frame_bytes = max(self.longest_frame_bytes, length)
-        frame = unpack(bytes(self._take(length, deadline)))
+        return self.hear(unpack(bytes(self._take(length, deadline))))
+
+    def hear(self, frame: Map) -> Map:
+        """What has come, which has a type."""
         assert isinstance(frame.get("type"), str), f"frame without a type: {frame!r}"
+        if self.heard is not None:
+            self.heard.append(frame)
         return frame
 
     def reply(self, request_id: object, timeout: float = TIMEOUT) -> Map:

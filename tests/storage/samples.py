@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sojourn.storage import EVENT_TYPES, Batch, EventRow, Journal, Reader, SessionRow
+from sojourn.storage import EVENT_TYPES, Batch, EventRow, Gone, Journal, Reader, SessionRow
 
 MESSAGE = EVENT_TYPES["message:received"]
 
@@ -57,7 +57,7 @@ def batch(
     filled.events.extend(events)
     filled.sessions.extend(sessions)
     filled.deadlines.extend(deadlines)
-    filled.erased.extend(erased)
+    filled.erased.update(dict.fromkeys(erased, Gone(0.0)))
     return filled
 
 

@@ -50,6 +50,12 @@ class Story:
             data=None,
         )
 
+    def say_often(self, key: int, text: str, times: int) -> None:
+        """Messages of the user, in one commit."""
+        said = {"author": "user", "message_id": None, "text": text, "attachments": None, "data": None}
+        rows = [self._row(key, "message:received", NOON, said) for _ in range(times)]
+        self.journal.commit(batch(events=rows))
+
     def erase(self, *keys: int) -> None:
         """These sessions go."""
         self.journal.commit(batch(erased=keys))

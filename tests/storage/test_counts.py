@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.storage import EVENT_TYPES, Batch, Journal, WriteFailed, count_overdue, count_sessions
+from sojourn.storage import EVENT_TYPES, Batch, Gone, Journal, WriteFailed, count_overdue, count_sessions
 from sojourn.storage.schema import STEPS
 
 from .samples import batch, event, session
@@ -77,7 +77,7 @@ def test_after_any_changes_the_numbers_are_those_of_the_rows(journal: Journal) -
                 ]
             )
             change.ended = chance.sample(range(1, 30), 4)
-            change.erased = chance.sample(range(1, 30), 2)
+            change.erased = dict.fromkeys(chance.sample(range(1, 30), 2), Gone(0.0))
             journal.commit(change)
             assert counted(journal.connection) == there(journal.connection)
 

@@ -177,7 +177,7 @@ def test_a_long_session_goes_slice_by_slice_and_is_found_by_nobody_meanwhile(tmp
             if start % 400 == 0:
                 journal.merge(60)
         erasing = batch(erased=[1])
-        erasing.gone[1] = Gone(5.0, "erased", "e1", count)
+        erasing.erased[1] = Gone(5.0, "erased", "e1", count)
         journal.commit(erasing)
         assert erasing.erased_events == erasure.SLICE_EVENTS
         assert reader.load(["long"]) == {}

@@ -80,10 +80,14 @@ with Journal.open(sys.argv[1], sys.argv[2]) as journal, journal.reader() as read
 
 
 def break_disk(connection: sqlite3.Connection, *failing: str) -> None:
-    """From now on the `failing` of BEGIN, COMMIT and ROLLBACK end in an error of SQLite."""
+    """From now on the `failing` of BEGIN, COMMIT and ROLLBACK end in an error of SQLite.
+
+    A few events alone are one statement, which begins and commits by itself: it fails with these.
+    """
 
     def decide(action: int, word: str | None, *_: str | None) -> int:
-        failed = action == sqlite3.SQLITE_TRANSACTION and word in failing
+        alone = action == sqlite3.SQLITE_INSERT and word == "events" and not connection.in_transaction
+        failed = alone or (action == sqlite3.SQLITE_TRANSACTION and word in failing)
         return sqlite3.SQLITE_DENY if failed else sqlite3.SQLITE_OK
 
     connection.set_authorizer(decide)
@@ -165,7 +169,7 @@ def test_a_connection_that_cannot_roll_back_is_replaced(journal: Journal, reader
     broken = journal.connection
     break_disk(broken, "COMMIT", "ROLLBACK")
     with pytest.raises(WriteFailed, match="Nothing was stored"):
-        journal.commit(batch(events=[event(1, 1)]))
+        journal.commit(batch(events=[event(1, 1)], deadlines=[(1, 9.0)]))
     assert whole_history(reader, 1) == []
     journal.commit(batch(events=[event(1, 1)]))
     assert whole_history(reader, 1) == [event(1, 1)]

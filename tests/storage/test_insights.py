@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sojourn.storage import Journal, NotADatabase, StoreLocked
-from sojourn.storage.insights import Filters, Insights, InsightsMissing, InsightsReader, insights_path
+from sojourn.storage import Batch, Journal, NotADatabase, StoreLocked
+from sojourn.storage.insights import (
+    Filters,
+    Insights,
+    InsightsMissing,
+    InsightsReader,
+    insights_path,
+    search,
+)
 from sojourn.storage.insights.schema import VERSION
 from sojourn.storage.records import RETENTION, Gone
 from tests.storage.samples import batch, index_all
@@ -76,7 +84,7 @@ def test_two_followers_are_refused_and_readers_are_not(story: Story, path: str) 
 
 
 def test_without_insights_a_reader_says_so(story: Story, path: str) -> None:
-    with pytest.raises(InsightsMissing, match="not there yet"):
+    with pytest.raises(InsightsMissing, match="nobody has gathered"):
         InsightsReader.open(path)
     with pytest.raises(InsightsMissing, match="memory"):
         InsightsReader.open(None)
@@ -199,8 +207,8 @@ def test_retention_removes_at_once_and_rewrites_the_file_when_it_is_worth_it(sto
     gather(path)
 
     def let_go(key: int) -> None:
-        gone = batch(erased=[key])
-        gone.gone[key] = Gone(NOON, RETENTION)
+        gone = Batch()
+        gone.erased[key] = Gone(NOON, RETENTION)
         story.journal.commit(gone)
 
     with Insights.open(path) as insights:
@@ -228,8 +236,7 @@ def test_ids_that_the_journal_gives_again_behind_a_long_erasure_are_taken_in(sto
         insights.catch_up_all()  # goes through what is left of the session
         while story.journal.erase_on():
             pass
-        for _ in range(1600):  # the journal is as long as it was, and longer
-            story.say(1, "hello")
+        story.say_often(1, "hello", 1600)  # the journal is as long as it was, and longer
         insights.catch_up_all()
         with InsightsReader.open(path) as reader:
             assert [row["messages"] for row in reader.sessions().sessions] == [1600]
@@ -345,14 +352,34 @@ def several(story: Story, path: str) -> str:
         (Filters(since=NOON + 5), [("s1", 3), ("s2", 2), ("s2", 5)]),
         (Filters(until=NOON + 5), [("s1", 2)]),
         (Filters(since=NOON + 5, until=NOON + 3670), [("s1", 3), ("s2", 2)]),
+        (Filters(since=NOON + 3600, until=NOON + 7200), [("s2", 2), ("s2", 5)]),
+        (Filters(since=NOON + 7200), []),
+        (Filters(author="system"), []),
     ],
 )
+@pytest.mark.parametrize("few", [0, 2000])
 def test_a_search_keeps_to_all_its_filters(
-    several: str, filters: Filters, places: list[tuple[str, int]]
+    several: str, filters: Filters, places: list[tuple[str, int]], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In whichever order it looks: by words first, or by sessions."""
+    monkeypatch.setattr(search, "FEW", few)
     with InsightsReader.open(several) as reader:
         hits = reader.search("hello", filters).hits
     assert sorted((hit.session_id, hit.seq) for hit in hits) == places
+
+
+def test_what_a_fork_copied_is_found_and_counted_where_it_was_said(story: Story, path: str) -> None:
+    story.create(1)
+    story.say(1, "hello")
+    story.create(2)
+    copied = {"author": "user", "message_id": "m1", "text": "hello", "attachments": None, "data": None}
+    story.tell(2, "message:received", NOON, **copied, copied_from={"seq": 2, "at": NOON})
+    story.say(2, "hello from the fork")
+    gather(path)
+    assert texts(path) == [("s1", 2), ("s2", 3)]
+    with InsightsReader.open(path) as reader:
+        assert [row["messages"] for row in reader.sessions().sessions] == [1, 1]
+        assert sum(day["messages"] for day in reader.stats().buckets) == 2
 
 
 def test_hits_come_newest_first_in_pages_that_join(several: str) -> None:
@@ -436,6 +463,14 @@ def test_buckets_count_what_happened_when_and_leave_no_gap(several: str) -> None
     assert not any(value for name, value in days[1].items() if name != "at")
     assert [(hour["opened"], hour["messages"]) for hour in hours] == [(1, 2), (1, 2)]
     assert [(month["opened"], month["closed"]) for month in web] == [(2, 1)]
+
+
+def test_a_range_that_cuts_an_hour_counts_it_whole_whatever_else_is_asked(several: str) -> None:
+    with InsightsReader.open(several) as reader:
+        for more in (Filters(), Filters(user_id="bob"), Filters(channel="email")):
+            cut = replace(more, since=NOON + 3700, until=NOON + 3701)
+            (hour,) = reader.stats(cut, "hour").buckets
+            assert (hour["opened"], hour["messages"], hour["handovers"]) == (1, 2, 1)
 
 
 @pytest.mark.parametrize(

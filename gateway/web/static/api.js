@@ -4,13 +4,29 @@ import { useCallback, useEffect, useState } from "./dom.js";
 
 const ROLE = { "Sojourn-Role": "service", "Sojourn-Identity": "dashboard" };
 
-/** What went wrong: `code` for programs, `message` for people, `status` 0 where no answer came. */
+/** Statuses that pass by themselves: nobody answers, too much at once, not now. */
+const PASSING = new Set([0, 429, 502, 503, 504]);
+const PASSING_CODES = new Set(["overloaded", "rate_limited", "draining", "storage_failed"]);
+
+/** What went wrong: `code` for programs, `message` for people, `status` 0 where no answer came, `retryAfter` seconds. */
 export class Refused extends Error {
-  constructor(status, code, message, details = null) {
+  constructor(status, code, message, details = null, retryAfter = null) {
     super(message);
     this.status = status;
     this.code = code;
     this.details = details;
+    this.retryAfter = retryAfter;
+  }
+
+  /** As the wire says it, where there is no status. */
+  static of(error) {
+    return new Refused(null, String(error?.code ?? "error"), String(error?.message ?? "The server gave no reason."),
+                       error?.details, error?.retry_after);
+  }
+
+  /** It may be otherwise in a moment: to be asked again. */
+  get passing() {
+    return PASSING.has(this.status) || (this.status === null && PASSING_CODES.has(this.code));
   }
 }
 
@@ -61,7 +77,8 @@ async function readJson(response) {
 
 function refusal(response, answer) {
   return new Refused(response.status, String(answer?.code ?? "error"),
-                     String(answer?.message ?? `The server answered ${response.status}.`), answer?.details);
+                     String(answer?.message ?? `The server answered ${response.status}.`), answer?.details,
+                     Number.parseFloat(response.headers.get("Retry-After")) || null);
 }
 
 /** The events of one answer of server-sent events, until it ends. */
@@ -136,6 +153,7 @@ export function follow(path, { onEvent, onState = () => {}, lastId = null }) {
 
   (async () => {
     for (let attempt = 0; !stopped; attempt += 1) {
+      let atLeast = 0;
       if (document.hidden || !navigator.onLine) {
         onState("waiting");
         await pause(3600);
@@ -159,14 +177,15 @@ export function follow(path, { onEvent, onState = () => {}, lastId = null }) {
           if (event.data !== null) onEvent(event);
         }
       } catch (error) {
-        if (!stopped && error instanceof Refused && error.status >= 400 && error.status < 500 && error.status !== 429) {
+        if (!stopped && error instanceof Refused && error.status >= 400 && error.status < 500 && !error.passing) {
           onState(error);
           return;
         }
+        atLeast = error.retryAfter ?? 0;
       }
       if (stopped) return;
       onState("waiting");
-      await pause(Math.min(10, 0.3 * 2 ** attempt) * (0.7 + 0.6 * Math.random()));
+      await pause(Math.max(atLeast, Math.min(10, 0.3 * 2 ** attempt)) * (1 + 0.5 * Math.random()));
     }
   })();
 
@@ -197,10 +216,9 @@ export function useAnswer(path) {
     return () => asking.abort();
   }, [path, round]);
   const reload = useCallback(() => setRound((n) => n + 1), []);
-  // Where no answer came at all, the server may be back in a moment.
   useEffect(() => {
-    if (state.error?.status !== 0) return undefined;
-    const timer = setTimeout(reload, 3000);
+    if (!state.error?.passing) return undefined;
+    const timer = setTimeout(reload, (state.error.retryAfter ?? 2) * 1000);
     return () => clearTimeout(timer);
   }, [state.error]);
   return { ...state, reload };

@@ -73,6 +73,9 @@ export function Answered({ answer, lines, children }) {
 export const Field = ({ label, children, wide }) =>
   html`<label class="field ${wide ? "wide" : ""}"><span>${label}</span>${children}</label>`;
 
+/** Milliseconds without a key after which one has stopped typing: what is found shall be there within 300. */
+const PAUSE = 80;
+
 /** A text field that tells what it holds once one stops typing, leaves it or presses Enter. */
 export function Typed({ value, onValue, ...rest }) {
   const [text, setText] = useState(value ?? "");
@@ -88,7 +91,7 @@ export function Typed({ value, onValue, ...rest }) {
       const next = event.target.value;
       setText(next);
       clearTimeout(waiting.current);
-      waiting.current = setTimeout(() => tell(next), 350);
+      waiting.current = setTimeout(() => tell(next), PAUSE);
     }}
     onChange=${(event) => tell(event.target.value)} />`;
 }

@@ -477,7 +477,9 @@ export class Session extends EventTarget {
     this.#fetching = true;
     try {
       while (this.seq < this.#until && !this.#ended) {
-        const page = await this.request("session:history", { after_seq: this.seq, limit: PAGE });
+        const page = await this.request("session:history", {
+          after_seq: this.seq, limit: Math.min(this.#until - this.seq, PAGE),
+        });
         const before = this.seq;
         for (const event of page.events) this.#deliver(event);
         this.#release();

@@ -1,5 +1,5 @@
 /** A message to many users at once: who, what, how far it is, and what became of each. */
-import { job } from "../api.js";
+import { broadcast } from "../broadcasting.js";
 import { html, useRef, useState } from "../dom.js";
 import { count, number, words } from "../format.js";
 import { Empty, Failure, Field, Panel } from "../parts.js";
@@ -7,9 +7,6 @@ import { newId } from "../sojourn.js";
 
 /** Whoever is named, once: by lines, commas or spaces. */
 const named = (text) => [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
-
-/** How many had their turn: each is in one of these. */
-const tried = (data) => data.created + data.delivered + data.reopened + data.failed;
 
 function Progress({ done, total }) {
   return html`<div class="progress"><progress max=${total || 1} value=${done} aria-label="Users reached"></progress>
@@ -41,17 +38,14 @@ export default function Broadcast() {
     event.preventDefault();
     if (running || !users.length || !text) return;
     const form = new FormData(event.target);
-    const body = { users: users.map((user_id) => ({ user_id })), text, channel: form.get("channel") || undefined,
-                   reopen: form.get("reopen") === "on" };
+    const said = { text, channel: form.get("channel") || undefined, reopen: form.get("reopen") === "on" };
     // The same broadcast, asked for again after a failure, reaches nobody twice.
-    const same = JSON.stringify(body);
+    const same = JSON.stringify([users, said]);
     if (attempt.current?.same !== same) attempt.current = { same, id: newId() };
     setState({ kind: "running", done: 0, total: users.length });
     try {
-      for await (const { type, data } of job("/v1/broadcasts", { ...body, broadcast_id: attempt.current.id })) {
-        if (type === "progress") setState({ kind: "running", done: tried(data), total: data.total });
-        else if (type === "error") throw data;
-        else setState({ kind: "done", result: data });
+      for await (const { done, total, result } of broadcast(users.map((user_id) => ({ user_id })), said, attempt.current.id)) {
+        setState(result ? { kind: "done", result } : { kind: "running", done, total });
       }
       attempt.current = null;
     } catch (error) {

@@ -55,7 +55,7 @@ function Drawn({ stats, bucket }) {
   const [length, lengthNote] = spread(summary.length);
   const [first, firstNote] = spread(summary.first_answer);
   const [wait, waitNote] = spread(summary.handover_wait);
-    const opened = buckets.reduce((sum, each) => sum + (each.opened || 0), 0);
+  const opened = buckets.reduce((sum, each) => sum + (each.opened || 0), 0);
   if (!buckets.some((each) => Object.entries(each).some(([key, value]) => key !== "at" && value > 0))) {
     return html`<section class="panel"><${Empty} title="Nothing happened in this period">Choose a longer one.<//></section>`;
   }
@@ -89,6 +89,7 @@ export default function Charts({ route }) {
   const answer = useAnswer(withQuery("/v1/stats", { since, until, bucket }));
   const change = (changes) => go(to("charts", [], { ...route.query, ...changes }), { replace: true });
   return html`
+    <link rel="stylesheet" href="/static/vendor/uplot.css" />
     <div class="head"><h1>Charts</h1><div class="grow"></div><button onClick=${answer.reload}>Refresh</button></div>
     <div class="filters">
       <${Field} label="Period"><${Choice} value=${period} onValue=${(value) => change({ period: value, bucket: "" })}

@@ -40,10 +40,10 @@ function Waiting({ state, work }) {
     <ol class="queue">${state.waiting.map((row, index) => html`
       <li key=${row.session_id} class=${row.session_id === state.selected ? "chosen" : ""}>
         <button class="look" onClick=${() => work.current.select(row.session_id)} aria-label="Look at ${row.name}">
-          <b>${row.name}</b><span>${row.queue ? `${row.queue} · ` : ""}waits for <${When} at=${row.since} suffix="" /></span></button>
+          <b dir="auto">${row.name}</b><span>${row.queue ? `${row.queue} · ` : ""}waits for <${When} at=${row.since} suffix="" /></span></button>
         <button class="small ${index === 0 ? "primary" : ""}" onClick=${() => work.current.take(row.session_id)}
           aria-label="Take ${row.name}">Take</button>
-        ${row.note && html`<p class="remark">${row.note}</p>`}
+        ${row.note && html`<p class="remark" dir="auto">${row.note}</p>`}
       </li>`)}
       ${state.others > 0 && html`<li class="muted">and ${state.others} more behind them</li>`}</ol>`;
 }
@@ -74,7 +74,7 @@ function Open({ state, work }) {
   return html`
     <section class="panel talk" aria-label="Talk with ${nameOf(session)}">
       <header>
-        <div class="row"><h2>${nameOf(session)}</h2><${Badge} of=${session.status} />
+        <div class="row"><h2 dir="auto">${nameOf(session)}</h2><${Badge} of=${session.status} />
           ${session.status === "active" && html`<${Badge} of=${session.handling} />
             <span class="expires">expires in <b><${Countdown} at=${session.expires_at} /></b></span>`}
           <a class="note" href=${toSession(session.session_id)}>all about it</a></div>

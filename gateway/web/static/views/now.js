@@ -57,7 +57,7 @@ function Shares({ rows, label }) {
         ${rows.map(([name, tone, value, address]) => html`
           <div key=${name}>
             <dt><span class="dot ${tone}"></span>${address ? html`<a href=${address}>${name}</a>` : name}</dt>
-            <dd>${number(value)} <span class="muted">${total ? percent((value || 0) / total) : ""}</span></dd>
+            <dd>${number(value)} <span class="muted">${percent(total ? (value || 0) / total : 0)}</span></dd>
           </div>`)}
       </dl>
     </div>`;
@@ -102,7 +102,7 @@ export default function Now() {
         <${Figure} title="Active sessions" value=${compact(sessions.active)}
           note="${compact(latest.live)} in memory" read=${(each) => each.sessions?.active} />
         <${Figure} title="Commit latency" value=${ms(commit.p50)}
-          note="p99 ${ms(commit.p99)} · max ${ms(commit.max)}" read=${(each) => each.commit_ms?.p99} />
+          note=${typeof commit.p50 === "number" ? `p99 ${ms(commit.p99)} · max ${ms(commit.max)}` : "nothing is being written"} read=${(each) => each.commit_ms?.p99} />
         <${Figure} title="Connections" value=${compact(latest.connections)}
           note="loop stall at most ${ms(latest.loop_stall_ms?.max)}" read=${(each) => each.connections} />
       </div>

@@ -6,7 +6,9 @@ import { Answered, Badge, Choice, Empty, Field, Pager, Typed, When } from "../pa
 import { go, to, toSession } from "../router.js";
 
 const PAGE = 50;
-const FILTERS = ["q", "status", "user_id", "channel", "tag", "rating", "author", "since", "until"];
+/** Messages found are read, not scanned: fewer a page. */
+const HITS = 25;
+const FILTERS = ["q", "status", "handling", "user_id", "channel", "tag", "rating", "author", "since", "until"];
 const AUTHORS = [["user", "User"], ["ai", "AI"], ["human", "Human"], ["system", "System"]];
 
 /** A day as typed becomes the instant at which it begins here, or ends. */
@@ -27,15 +29,15 @@ const Stars = ({ rating }) => (rating
 function Fact({ each }) {
   return html`
     <tr>
-      <th scope="row"><a class="name" href=${toSession(each.session_id)}>${nameOf(each)}</a>
+      <th scope="row"><a class="name" dir="auto" title=${nameOf(each)} href=${toSession(each.session_id)}>${nameOf(each)}</a>
         <span class="mono muted id">${each.session_id}</span></th>
       <td><${Badge} of=${each.status} /> <span class="muted">${words(each.reason)}</span></td>
-      <td data-label="Channel">${each.channel}</td>
+      <td data-label="Channel" title=${each.channel}>${each.channel}</td>
       <td data-label="Started"><${When} at=${each.created_at} /></td>
       <td data-label="Length" class="end">${span(each.length)}</td>
       <td data-label="Messages" class="end">${number(each.messages)}</td>
       <td data-label="First answer" class="end">${span(each.first_answer)}</td>
-      <td data-label="Rating"><${Stars} rating=${each.rating} /></td>
+      <td data-label="Rating" class=${each.rating ? "" : "none"}><${Stars} rating=${each.rating} /></td>
       <td data-label="Tags">${(each.tags ?? []).map((tag) => html`<span class="tag" key=${tag}>${tag}</span> `)}</td>
     </tr>`;
 }
@@ -58,9 +60,9 @@ function Facts({ page, query, sort }) {
 function Hit({ hit }) {
   return html`
     <li><a class="hit" href=${toSession(hit.session_id, { at: hit.seq })}>
-      <span class="hit-head"><b>${hit.user_id ?? "somebody"}</b> <${Badge} of=${hit.status} />
+      <span class="hit-head"><b dir="auto">${hit.user_id ?? "somebody"}</b> <${Badge} of=${hit.status} />
         <span class="muted">${words(hit.author)} · ${hit.channel} · <${When} at=${hit.at} /></span></span>
-      <span class="snippet">${(hit.snippet ?? []).map(([text, found]) => (found ? html`<mark>${text}</mark>` : text))}</span>
+      <span class="snippet" dir="auto">${(hit.snippet ?? []).map(([text, found]) => (found ? html`<mark>${text}</mark>` : text))}</span>
     </a></li>`;
 }
 
@@ -72,8 +74,8 @@ export default function Past({ route }) {
     value && [...FILTERS, "sort", "order"].includes(key)));
   const searching = Boolean(query.q);
   const filters = {
-    user_id: query.user_id, channel: query.channel, status: query.status, tag: query.tag, rating: query.rating,
-    since: instant(query.since), until: instant(query.until, true), limit: PAGE,
+    user_id: query.user_id, channel: query.channel, status: query.status, handling: query.handling, tag: query.tag, rating: query.rating,
+    since: instant(query.since), until: instant(query.until, true), limit: searching ? HITS : PAGE,
   };
   const wanted = searching ? withQuery("/v1/search", { q: query.q, author: query.author, ...filters })
     : withQuery("/v1/past", { ...filters, sort: query.sort ?? "created_at", order: query.order ?? "desc" });
@@ -85,7 +87,7 @@ export default function Past({ route }) {
   const set = (key) => (value) => change({ [key]: value });
   const filtered = FILTERS.some((key) => query[key]);
   const pager = (shown, page) => html`
-    <${Pager} shown=${shown} total=${page.total} first=${cursors.length * PAGE}
+    <${Pager} shown=${shown} total=${page.total} first=${cursors.length * (searching ? HITS : PAGE)}
       onBack=${cursors.length ? () => setTrail({ wanted, cursors: cursors.slice(0, -1) }) : null}
       onNext=${page.cursor ? () => setTrail({ wanted, cursors: [...cursors, page.cursor] }) : null} />`;
   return html`
@@ -98,6 +100,8 @@ export default function Past({ route }) {
     <div class="filters">
       <${Field} label="State"><${Choice} value=${query.status} onValue=${set("status")} all="All"
         options=${[["active", "Active"], ["closed", "Closed"], ["expired", "Expired"]]} /><//>
+      <${Field} label="Answered by"><${Choice} value=${query.handling} onValue=${set("handling")} all="Anybody"
+        options=${[["ai", "AI"], ["queued", "In a queue"], ["human", "Human"]]} /><//>
       <${Field} label="User id"><${Typed} value=${query.user_id} onValue=${set("user_id")} placeholder="exactly" /><//>
       <${Field} label="Channel"><${Typed} value=${query.channel} onValue=${set("channel")} /><//>
       <${Field} label="Tag"><${Typed} value=${query.tag} onValue=${set("tag")} /><//>

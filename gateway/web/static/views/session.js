@@ -1,7 +1,7 @@
 /** One session: its conversation, its timers as they run, its context, and why it is as it is. */
 import { post, request } from "../api.js";
 import { html, useState } from "../dom.js";
-import { exact, nameOf, words } from "../format.js";
+import { exact, nameOf, number, words } from "../format.js";
 import { Badge, Countdown, Dialog, Empty, Failure, Field, Icon, Loading, Panel, When } from "../parts.js";
 import { go, to } from "../router.js";
 import { Composer, Transcript } from "./transcript.js";
@@ -109,7 +109,7 @@ export default function Session({ route }) {
   return html`
     <div class="head">
       <a class="back" href=${to("sessions")} aria-label="All sessions"><${Icon} name="back" /></a>
-      <div class="title"><h1>${nameOf(session)}</h1><span class="mono muted id">${session.session_id}</span></div>
+      <div class="title"><h1 dir="auto" title=${nameOf(session)}>${nameOf(session)}</h1><span class="mono muted id">${session.session_id}</span></div>
       <span class="states" role="status"><${Badge} of=${session.status} />${!ended && html` <${Badge} of=${session.handling} />`}
         ${session.assignee && !ended && html` <span class="muted">${session.assignee}</span>`}</span>
       ${!ended && html`<span class="expires">expires in <b><${Countdown} at=${session.expires_at} /></b></span>`}
@@ -137,7 +137,7 @@ export default function Session({ route }) {
             <div><dt>started</dt><dd><${When} at=${session.created_at} /></dd></div>
             <div><dt>last activity</dt><dd><${When} at=${session.last_activity_at} /></dd></div>
             ${session.closed_at && html`<div><dt>closed</dt><dd><${When} at=${session.closed_at} /> ${words(session.close_reason)}</dd></div>`}
-            <div><dt>events</dt><dd>${talk.newest}</dd></div>
+            <div><dt>events</dt><dd>${number(talk.newest)}</dd></div>
             ${session.tags?.length > 0 && html`<div><dt>tags</dt><dd>${session.tags.join(", ")}</dd></div>`}
             ${Object.entries(session.metadata ?? {}).map(([key, value]) => html`
               <div key=${key}><dt class="mono">${key}</dt><dd><${Value} value=${value} /></dd></div>`)}

@@ -37,13 +37,14 @@ export default function Sessions({ route }) {
       <${Field} label="Channel"><${Typed} value=${filters.channel} onValue=${set("channel")} placeholder="tcp, web, …" /><//>
       <${Field} label="Queue"><${Typed} value=${filters.queue} onValue=${set("queue")} /><//>
       ${filtered && html`<button class="plain" onClick=${() => go(to("sessions"), { replace: true })}>Clear</button>`}
+      <p class="order note">Newest first. <a href=${to("past", [], { ...filters, sort: "messages" })}>Sort by messages, length, rating</a></p>
     </div>
     <section class="panel flush" aria-label="Sessions" aria-busy=${answer.loading}>
       <${Answered} answer=${answer} lines=${12}>${(page) => (page.sessions.length === 0
         ? html`<${Empty} title=${filtered ? "No session is like that" : "No session yet"}>${filtered
           ? "Try fewer filters, or look among the past ones."
           : html`Talk to the server: <code>sojourn chat</code>, or fill it with real conversations: <code>sojourn demo</code>.`}<//>`
-        : html`<${SessionRows} sessions=${page.sessions} label="Sessions, newest first" sortable=${true} />
+        : html`<${SessionRows} sessions=${page.sessions} label="Sessions, newest first" />
           <${Pager} shown=${page.sessions.length} first=${cursors.length * PAGE}
             onBack=${cursors.length ? () => setTrail({ wanted, cursors: cursors.slice(0, -1) }) : null}
             onNext=${page.cursor ? () => setTrail({ wanted, cursors: [...cursors, page.cursor] }) : null} />`)}<//>

@@ -13,15 +13,19 @@ const Instant = ({ at }) => html`<time datetime=${iso(at)} title=${exact(at)}>${
 const Extra = ({ label, value }) => html`
   <details class="extra"><summary>${label}</summary><pre>${JSON.stringify(value, null, 2)}</pre></details>`;
 
-function Message({ event, user }) {
+/** What one says in a row, in the same minute, stands under one name and one time. */
+const goesOn = (before, event) => before?.type === "message:received" && before.author === event.author
+  && before.author_id === event.author_id && Math.floor(before.at / 60) === Math.floor(event.at / 60);
+
+function Message({ event, user, more }) {
   const author = AUTHORS[event.author] ?? String(event.author);
   const name = event.author === "user" ? event.author_id ?? user : event.author_id;
   return html`
-    <li class="message from-${AUTHORS[event.author] ? event.author : "system"}" id="seq-${event.seq}">
-      <p class="who">${event.author === "user" ? html`<b>${name ?? author}</b>` : html`<b>${author}</b>${name ? ` ${name}` : ""}`}
+    <li class="message from-${AUTHORS[event.author] ? event.author : "system"} ${more ? "more" : ""}" id="seq-${event.seq}">
+      <p class="who ${more ? "unseen" : ""}" dir="auto">${event.author === "user" ? html`<b>${name ?? author}</b>` : html`<b>${author}</b>${name ? ` ${name}` : ""}`}
         <span class="muted"> <${Instant} at=${event.at} /></span></p>
-      <div class="bubble">
-        ${typeof event.text === "string" && html`<p class="text">${event.text}</p>`}
+      <div class="bubble" title=${more ? timeOfDay(event.at) : null}>
+        ${typeof event.text === "string" && html`<p class="text" dir="auto">${event.text}</p>`}
         ${event.attachments?.length ? html`<${Extra} label="Attachments: ${event.attachments.length}" value=${event.attachments} />` : null}
         ${event.data !== null && event.data !== undefined && html`<${Extra} label="Data" value=${event.data} />`}
         ${event.cut && html`<p class="note">cut off here: the user spoke again</p>`}
@@ -31,20 +35,23 @@ function Message({ event, user }) {
 
 const Mark = ({ event }) => html`
   <li class="mark ${TONES[event.type] ?? "dim"}" id="seq-${event.seq}">
-    <span class="text">${sentence(event)}</span> <span class="muted"><${Instant} at=${event.at} /></span></li>`;
+    <span class="text" dir="auto">${sentence(event)}</span> <span class="muted"><${Instant} at=${event.at} /></span></li>`;
 
 function lines(talk, user) {
   const drawn = [];
   let day = null;
+  let before = null;
   for (const event of talk.events) {
     const today = date(event.at);
     if (today !== day) {
+      before = null;
       drawn.push(html`<li class="day" key="day-${event.seq}"><span>${today}</span></li>`);
       day = today;
     }
     drawn.push(event.type === "message:received"
-      ? html`<${Message} key=${event.seq} event=${event} user=${user} />`
+      ? html`<${Message} key=${event.seq} event=${event} user=${user} more=${goesOn(before, event)} />`
       : html`<${Mark} key=${event.seq} event=${event} />`);
+    before = event;
   }
   return drawn;
 }
@@ -125,7 +132,7 @@ export function Transcript({ talk, user, at = null, onEarlier, onLater, onNewest
         <ol>${lines(talk, user)}
           ${Object.entries(talk.writing).map(([id, pieces]) => html`
             <li class="message from-ai pending" key=${id}><p class="who"><b>AI</b> <span class="muted">is writing…</span></p>
-              <div class="bubble"><p class="text">${pieces.join("")}</p></div></li>`)}
+              <div class="bubble"><p class="text" dir="auto">${pieces.join("")}</p></div></li>`)}
         </ol>
         ${talk.composing && html`<p class="composing">${talk.composing.id ?? talk.composing.role} is writing…</p>`}
         ${!atNewest && html`<p class="edge"><button class="small plain" onClick=${() => fetchOnce(onLater)}>Later</button></p>`}
