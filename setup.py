@@ -32,6 +32,7 @@ COMPILED = (
     "sojourn/gateway/session_requests.py",
     "sojourn/gateway/tcp.py",
     "sojourn/gateway/websocket.py",
+    "sojourn/gateway/websocket_frames.py",
 )
 """Between the bytes of a read and the rows of a commit, and back."""
 

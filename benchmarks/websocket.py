@@ -6,9 +6,9 @@ outstanding, `full`. Rounds alternate in one run; each ratio is of two neighbour
 server and a new file.
 
 Bar: WebSocket reaches 0.7 of TCP's rate. Beside it stands what a message costs the parsers of the two
-libraries that were weighed. Measured on the compiled build, six pairs of 3 s: 0.66 (0.58 to 0.74), 25,942
-and 38,252 messages/s. Of the 12 µs between the two the parser of `websockets` takes 3.5; that of `picows`
-would take 0.8.
+libraries that were weighed. Measured on the compiled build, six pairs of 3 s: 1.04 (0.81 to 1.21), 38,224
+and 37,477 messages/s. With every frame through the library it was 0.66: its parser and writer, Python
+objects for each frame, cost 12 µs a message there, though the parser alone takes 3.5 in a loop of its own.
 
 Machine: Linux, two cores; the server on both, the load generator pinned to the second, its CPU beside each
 figure. Not measured: a network, TLS, JSON messages (the load generator speaks binary), browsers, the

@@ -1,6 +1,7 @@
 """WebSocket: one message is one body, binary as msgpack or text as a JSON object. Like TCP it moves bytes.
 
-Frames are the `websockets` library's; what is here is what they mean, and how a connection ends.
+Frames are the `websockets` library's, but for the one that comes always (`websocket_frames`); what is here is
+what they mean, and how a connection ends.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from .codec import decode_json, encode, encode_json, unpackb
 from .connection import SLOW_CONSUMER_GRACE, Host
 from .errors import FrameTooLarge, InvalidFrame, InvalidPayload, ProtocolError
 from .peer import Peer
+from .websocket_frames import BINARY, TEXT, header, whole_message
 from .websocket_handshake import Refusal, WebSocketProtocol
 
 CLOSE_GRACE: Final = 1.0
@@ -28,8 +30,6 @@ CLOSE_CODES: Final = {
 }
 """By the `goodbye` before it; `protocol_error` has the code of its fault."""
 
-TEXT: Final = Opcode.TEXT
-BINARY: Final = Opcode.BINARY
 CONTINUATION: Final = Opcode.CONT
 
 
@@ -49,6 +49,7 @@ class WebSocketConnection:
     """One WebSocket connection: an `asyncio.Protocol`, though not by name, like `TcpConnection`."""
 
     __slots__ = (
+        "_between_messages",
         "_ending",
         "_fault",
         "_fixed_kind",
@@ -67,6 +68,8 @@ class WebSocketConnection:
         self._transport: asyncio.Transport | None = None
         self._open = False
         """Both shook hands: there is a peer."""
+        self._between_messages = False
+        """The library holds nothing of an unfinished message, so that one may pass it by."""
         self._fixed_kind: Opcode | None = None
         self._kind: Opcode = TEXT
         """What the client used last, and JSON until it has used anything: every client can read it."""
@@ -90,8 +93,27 @@ class WebSocketConnection:
         if not self._open:
             self._shake_hands(data)
             return
+        peer = self.peer
+        if self._between_messages and not peer.ended and not peer.farewell:
+            host = self._host
+            message = whole_message(data, host.max_frame_bytes)
+            if message is not None:
+                now = host.now()
+                peer.heard_at = now
+                try:
+                    self._take(message[0], message[1], now)
+                except ProtocolError as error:
+                    self._distrust(error)
+                    return
+                host.after_read()
+                return
+        self._read_frames(data)
+
+    def _read_frames(self, data: bytes) -> None:
+        """Any frames, and pieces of them, through the library."""
         protocol = self._protocol
         protocol.receive_data(data)
+        self._between_messages = protocol.between_messages
         peer = self.peer
         if peer.ended or peer.farewell:
             self._await_close()
@@ -107,9 +129,7 @@ class WebSocketConnection:
                 elif kind is BINARY or kind is TEXT or kind is CONTINUATION:
                     self._gather(frame, now)
         except ProtocolError as error:
-            if isinstance(error, WrongKind):
-                self._fault = CloseCode.UNSUPPORTED_DATA
-            peer.distrust(error)
+            self._distrust(error)
             return
         if protocol.parser_exc is not None:
             # The library's close frame is written already, and waits for the last words before it.
@@ -165,6 +185,7 @@ class WebSocketConnection:
         transport.set_write_buffer_limits(high=self._host.max_output_bytes, low=0)
         self.peer = self._host.accept(self)
         self._open = True
+        self._between_messages = protocol.between_messages
         self._host.admit(self.peer)
 
     def _take(self, kind: Opcode, body: bytes, now: float) -> None:
@@ -194,6 +215,11 @@ class WebSocketConnection:
         if frame.fin:
             self._pieces = None
             self._take(pieces[0], bytes(pieces[1]), now)
+
+    def _distrust(self, error: ProtocolError) -> None:
+        if isinstance(error, WrongKind):
+            self._fault = CloseCode.UNSUPPORTED_DATA
+        self.peer.distrust(error)
 
     def _broken(self, fault: Exception) -> ProtocolError:
         """What the wire says of frames that the library can't read on from."""
@@ -227,16 +253,21 @@ class WebSocketConnection:
     def flush(self) -> None:
         """Write what waits, in one go."""
         outgoing = self.peer.outgoing
-        if outgoing and self._transport is not None:
-            if self._kind is BINARY:
-                parts = [Frame(BINARY, body).serialize(mask=False) for body in outgoing]
-            else:
-                texts = [encode_json(unpackb(body)).encode() for body in outgoing]
-                parts = [Frame(TEXT, text).serialize(mask=False) for text in texts]
+        transport = self._transport
+        kind = self._kind
+        if transport is None:
             outgoing.clear()
-            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
-        else:
+        elif len(outgoing) == 1 and kind is BINARY:
+            body = outgoing.pop()
+            transport.write(header(kind, len(body)) + body)
+        elif outgoing:
+            parts: list[bytes] = []
+            for body in outgoing:
+                said = body if kind is BINARY else encode_json(unpackb(body)).encode()
+                parts.append(header(kind, len(said)))
+                parts.append(said)
             outgoing.clear()
+            transport.write(b"".join(parts))
 
     def waiting_bytes(self) -> int:
         """What the loop still holds for the reader."""

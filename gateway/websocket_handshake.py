@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
@@ -33,6 +33,8 @@ class WebSocketProtocol(ServerProtocol):
         super().__init__(
             subprotocols=[Subprotocol(name) for name in KINDS], max_size=max_message_bytes, logger=_quiet
         )
+        self.between_messages = False
+        """All that came was whole messages: the next byte begins a new one."""
 
     def shake_hands(self, data: bytes, refusal: Callable[[Request], Refusal | None]) -> bytes:
         """Return the answer to the request in `data`, whole: an acceptance, unless `refusal` says why not."""
@@ -42,7 +44,18 @@ class WebSocketProtocol(ServerProtocol):
             request = cast("Request", events[0])
             refused = refusal(request)
             self.send_response(self.accept(request) if refused is None else _refused(*refused))
+            self.between_messages = self.is_open and not self.reader.buffer
         return b"".join(self.data_to_send())
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        """Read on; what is complete waits in `events_received`."""
+        self.between_messages = False
+        super().receive_data(data)
+
+    def recv_frame(self, frame: Frame) -> None:
+        """The parser has read one frame whole."""
+        super().recv_frame(frame)
+        self.between_messages = self.is_open and self.current_size is None and not self.reader.buffer
 
     @property
     def is_open(self) -> bool:
