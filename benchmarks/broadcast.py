@@ -1,6 +1,6 @@
 """Does a broadcast to very many people leave the others' talk alone?
 
-`python -m benchmarks.broadcast [--users N] [--connected N] [--rate R] [--json]` starts `sojourn serve`
+`python -m benchmarks.broadcast [--users N] [--connected N] [--rate R] [--into DIR]` starts `sojourn serve`
 (`durability=full`), connects some of the users, sends a broadcast to all of them over the wire in requests of
 500, and meanwhile has the connected ones send messages at a fixed rate (open loop: a latency counts from when
 the message was due). It ends with 1 when the counts are not exact. Server and load share the machine; the
@@ -9,18 +9,22 @@ load is Python and has latency of its own. Not measured: people whose sessions a
 
 import argparse
 import asyncio
-import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from sojourn.gateway.client import Client, connect
 
+from .findings import ANSWERS, Answer, Finding, command_line
 from .machine import machine, scratch
 from .servers import ServerProcess, sojourn
 
 PAGE = 500
 CHANNEL = "tcp"
+USERS = 100_000
+CONNECTED = 1000
+P99_BAR_MS = 100.0
 
 
 async def measure(address: tuple[str, int], users: int, connected: int, rate: float) -> dict[str, Any]:
@@ -75,33 +79,55 @@ async def measure(address: tuple[str, int], users: int, connected: int, rate: fl
     return {"counts": counts, "seconds": seconds, "messages": len(latencies), "latency_ms": milliseconds}
 
 
+def findings_of(found: dict[str, Any], users: int, connected: int) -> list[Finding]:
+    """What it took, and what the others felt; the bar is for the sizes that the question names."""
+    where = f"a broadcast to {users:,} people, {connected:,} of them connected"
+    exact = {"created": users - connected, "delivered": connected, "reopened": 0, "failed": 0}
+    judged = users == USERS and connected == CONNECTED
+    latency: dict[str, float] = found["latency_ms"]
+    return [
+        Finding(
+            what=f"{where}: outcomes that are not as they must be",
+            value=sum(abs(found["counts"][name] - count) for name, count in exact.items()),
+            unit="people",
+            bar=0.0,
+            at_most=True,
+            note=", ".join(f"{count:,} {name}" for name, count in found["counts"].items()),
+        ),
+        Finding(what=f"{where}: done in", value=found["seconds"], unit="s"),
+        Finding(
+            what=f"{where}: p99 of the others' messages meanwhile",
+            value=latency["p99"],
+            unit="ms",
+            bar=P99_BAR_MS if judged else None,
+            at_most=True,
+            note=f"{found['messages']:,} messages, p50 {latency['p50']:.1f}, max {latency['max']:.1f} ms",
+        ),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.broadcast", description=__doc__)
-    parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--connected", type=int, default=1000)
+    parser.add_argument("--users", type=int, default=USERS)
+    parser.add_argument("--connected", type=int, default=CONNECTED)
     parser.add_argument("--rate", type=float, default=200.0, help="messages a second of the others")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--into", type=Path, default=ANSWERS, help="folder for the answer")
     arguments = parser.parse_args()
     connected = min(arguments.connected, arguments.users)
     with scratch() as folder, ServerProcess(sojourn(folder / "sessions.db")) as server:
         found = asyncio.run(measure(server.address, arguments.users, connected, arguments.rate))
-        found["machine"] = machine(folder)
-    found["exact"] = found["counts"] == {
-        "created": arguments.users - connected,
-        "delivered": connected,
-        "reopened": 0,
-        "failed": 0,
-    }
-    if arguments.json:
-        print(json.dumps(found))
-    else:
-        latency = ", ".join(f"{name} {value:.1f} ms" for name, value in found["latency_ms"].items())
-        print(
-            f"{arguments.users:,} people in {found['seconds']:.1f} s "
-            f"({arguments.users / found['seconds']:,.0f} a second): {found['counts']}\n"
-            f"{found['messages']:,} messages of {connected:,} others meanwhile: {latency}"
-        )
-    sys.exit(0 if found["exact"] else 1)
+        where = machine(folder)
+    findings = findings_of(found, arguments.users, connected)
+    for finding in findings:
+        print(finding.format())
+    Answer(
+        question="broadcast",
+        command=command_line("broadcast"),
+        machine=where,
+        findings=findings,
+        detail=found,
+    ).save(arguments.into)
+    sys.exit(0 if findings[0].value == 0 else 1)
 
 
 if __name__ == "__main__":
