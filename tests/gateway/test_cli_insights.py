@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from sojourn import Runtime
 from sojourn.gateway.cli import app
+from sojourn.gateway.cli.console import out
 from sojourn.gateway.insights_follower import FIRST, give_way
 from sojourn.storage.insights import InsightsMissing, InsightsReader
 from sojourn.storage.insights.follower import TAKEN_AT_ONCE
@@ -26,7 +27,13 @@ PATIENCE = 20.0
 def sojourn(*arguments: str, **environment: str) -> Result:
     """The command in this process: what it does besides reading files is printing."""
     unset = dict.fromkeys((key for key in os.environ if key.startswith("SOJOURN_")), None)
-    return CliRunner().invoke(app, arguments, env={**unset, "COLUMNS": "200", **environment})
+    return CliRunner().invoke(app, arguments, env={**unset, **environment})
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console took its width from the environment when it was first read, by whatever test."""
+    monkeypatch.setattr(out, "width", 200)
 
 
 def until(true: Callable[[], bool]) -> None:
