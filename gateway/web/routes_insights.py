@@ -19,6 +19,7 @@ from sojourn.storage.insights import (
     InsightsMissing,
     InsightsReader,
     InvalidQuestion,
+    events_to_gather,
 )
 
 from .answers import json
@@ -85,9 +86,9 @@ async def search(request: Request, door: AtDoor, by: By) -> Response:
     q = ask.text("q") or ""
 
     def answer(insights: InsightsReader) -> dict[str, Any]:
-        behind = insights.behind()
         if not q.strip():
-            return {**_past(ask, insights), "behind": behind}
+            return _past(ask, insights)
+        behind = insights.behind()
         found = insights.search(q, ask.filters(), ask.limit(50), ask.text("cursor"))
         return {"hits": [hit._asdict() for hit in found.hits], "cursor": found.cursor, "behind": behind}
 
@@ -96,7 +97,10 @@ async def search(request: Request, door: AtDoor, by: By) -> Response:
 
 @router.get("/v1/past", **operation(None, _MAP, parameters=(*_FILTERS, *_SORTING, *_PAGES)))
 async def past(request: Request, door: AtDoor, by: By) -> Response:
-    """Sessions by what is known of them as a whole: how long, how many messages, how they ended."""
+    """Sessions by what is known of them as a whole: how long, how many messages, how they ended.
+
+    `behind` is how many events are not known of yet.
+    """
     ask = _Question(request)
     return await _answer(request, door, by.role, lambda insights: _past(ask, insights))
 
@@ -123,13 +127,15 @@ async def stats(request: Request, door: AtDoor, by: By) -> Response:
 
 
 def _past(ask: "_Question", insights: InsightsReader) -> dict[str, Any]:
-    return insights.sessions(
+    behind = insights.behind()
+    page = insights.sessions(
         ask.filters(),
         ask.text("sort") or "created_at",
         ask.text("order") or "desc",
         ask.limit(100),
         ask.text("cursor"),
-    )._asdict()
+    )
+    return {**page._asdict(), "behind": behind}
 
 
 class _Question:
@@ -183,22 +189,25 @@ async def _answer(
     """Ask in a thread, on connections of its own: the loop serves meanwhile."""
     if role not in STAFF:
         raise WireError("forbidden", f"search and statistics are not for role {role}", {"role": role})
+    wanted = lookout_of(request).insights_wanted
+    return json(await asyncio.to_thread(_ask, door.runtime.core.path, question, wanted))
+
+
+def _ask(path: str | None, question: Callable[[InsightsReader], _Answer], wanted: bool) -> _Answer:
+    """The answer, or why there is none: WireError. wanted: somebody gathers what is not there yet."""
     try:
-        return json(await asyncio.to_thread(_ask, door.runtime.core.path, question))
-    except InsightsMissing as error:
-        if lookout_of(request).insights_wanted:
+        try:
+            with InsightsReader.open(path) as insights:
+                return question(insights)
+        except InsightsMissing as error:
+            if path is None or not wanted:
+                raise WireError("illegal_state", str(error)) from error
             raise WireError(
-                "overloaded", "What was said is being gathered: ask again in a moment.", retry_after=1.0
+                "overloaded",
+                "What was said is being gathered: ask again in a moment.",
+                {"behind": events_to_gather(path)},
+                retry_after=1.0,
             ) from error
-        raise WireError("illegal_state", str(error)) from error
-
-
-def _ask(path: str | None, question: Callable[[InsightsReader], _Answer]) -> _Answer:
-    try:
-        with InsightsReader.open(path) as insights:
-            return question(insights)
-    except InsightsMissing:
-        raise
     except InvalidQuestion as error:
         raise WireError(
             "invalid_payload", str(error), {"key": error.key, "expected": error.reason}

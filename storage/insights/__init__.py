@@ -8,7 +8,7 @@ from .errors import InsightsMissing, InvalidQuestion
 from .filters import Filters
 from .follower import Insights, Progress, gathered_by, insights_path
 from .past import SORTS, Page
-from .reader import InsightsReader
+from .reader import InsightsReader, events_to_gather
 from .search import Hit, Hits
 from .stats import Statistics
 
@@ -26,6 +26,7 @@ __all__ = [
     "Page",
     "Progress",
     "Statistics",
+    "events_to_gather",
     "gathered_by",
     "insights_path",
 ]

@@ -22,6 +22,15 @@ from .stats import Statistics, gather
 EVERYTHING = Filters()
 
 
+def events_to_gather(path: str) -> int:
+    """Events of the database `path` while there are no insights of it; raises what `Reader.open` raises."""
+    database = Reader.open(path)
+    try:
+        return database.look(newest_event)
+    finally:
+        database.close()
+
+
 class InsightsReader:
     """Search and statistics over the insights of one database, beside who gathers them or without.
 

@@ -49,6 +49,19 @@ def refuse_first(page: Page, address: str, status: int, code: str) -> list[str]:
     return asked
 
 
+def answer_first(page: Page, address: str, answers: list[tuple[int, dict[str, Any]]]) -> None:
+    """The first requests there get these answers, the others the server's."""
+
+    def answer(route: Route) -> None:
+        if not answers:
+            route.fallback()
+            return
+        status, body = answers.pop(0)
+        route.fulfill(status=status, headers={"Retry-After": "1"}, json=body)
+
+    page.route(address, answer)
+
+
 def test_erased_session_is_gone_for_everybody(open_page: OpenPage, user: Wire) -> None:
     """Asked first; the other page that shows it is told, and so is the user."""
     session_id = user.create(user={"user_id": uuid4().hex, "display_name": "Ada"})
@@ -173,3 +186,23 @@ def test_what_is_refused_for_a_moment_is_asked_again(open_page: OpenPage, user: 
     assert len(streams) == 2
     user.ok("message:send", session_id=session_id, text="still here")
     expect(page.get_by_text("still here")).to_be_visible()
+
+
+def test_a_search_that_is_being_built_is_no_failure(open_page: OpenPage) -> None:
+    """Bad answers: 429 while there is no index, then one far behind. Asked again until it is whole."""
+    page = open_page("#/broadcast")
+    page.clock.install()
+    refused: dict[str, Any] = {"code": "overloaded", "message": "Not yet.", "details": {"behind": 120_000}}
+    gone: dict[str, Any] = {"sessions": [], "hits": [], "total": 0, "cursor": None, "behind": 80_000}
+    for view, address in (("past", "**/v1/past?*"), ("past?q=order", "**/v1/search?*")):
+        answer_first(page, address, [(429, refused), (200, gone)])
+        page.evaluate("view => { location.hash = `#/${view}` }", view)
+        line = page.locator("main .building")
+        expect(line).to_have_text("The search is being built, 120,000 events behind…")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        page.clock.fast_forward(1000)
+        expect(line).to_have_text("The search is being built, 80,000 events behind…")
+        expect(page.locator("main .empty-title")).to_have_count(0)
+        page.clock.fast_forward(2000)
+        expect(line).to_have_count(0)
+        page.evaluate("location.hash = '#/broadcast'")

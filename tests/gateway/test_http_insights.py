@@ -102,10 +102,13 @@ def test_where_there_are_no_insights_that_is_said(tmp_path: Path) -> None:
         error = house.refused("GET", "/v1/stats", status=409)
         assert error["message"] == "No insights: nobody has gathered them yet (setting insights)."
         house.server.lookout.insights_wanted = True
-        answer = house.ask("GET", "/v1/stats")
-        assert answer.status_code == 429
-        assert answer.json()["code"] == "overloaded"
-        assert answer.headers["Retry-After"] == "1"
+        house.ok("POST", "/v1/sessions", {"channel": "web"}, 201)
+        for address in ("stats", "past", "search?q=order"):
+            answer = house.ask("GET", f"/v1/{address}")
+            assert answer.status_code == 429
+            assert answer.json()["code"] == "overloaded"
+            assert answer.json()["details"] == {"behind": 1}
+            assert answer.headers["Retry-After"] == "1"
 
 
 def test_a_file_that_cannot_be_read_is_no_ones_business_outside(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sojourn.gateway.web.static_files import FOLDER
+from sojourn.gateway.web.static_files import FOLDER, JOINED, read_files
 from tests.gateway.http_house import HttpHouse
 
 
@@ -114,15 +115,61 @@ def test_paths_lead_nowhere_but_to_the_files(house: HttpHouse, target: str) -> N
     assert b"import" not in answer
 
 
-def test_a_link_does_not_lead_out_of_the_folder(house: HttpHouse, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.txt"
+def test_a_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    """Bad input: a link to a file, and one to a folder, that are elsewhere."""
+    secret = tmp_path / "secret.js"
     secret.write_text("root:", "utf-8")
-    link = FOLDER / "link-of-a-test.txt"
-    link.symlink_to(secret)
-    try:
-        assert house.ask("GET", "/static/link-of-a-test.txt").status_code == 404
-    finally:
-        link.unlink()
+    inside = tmp_path / "static"
+    (inside / "views").mkdir(parents=True)
+    (inside / "views" / "own.js").write_text("", "utf-8")
+    (inside / "linked.js").symlink_to(secret)
+    (inside / "folder").symlink_to(tmp_path)
+    assert list(read_files(inside)) == ["views/own.js"]
+
+
+def test_every_file_is_shipped_as_what_it_is(house: HttpHouse) -> None:
+    """Browsers run no module and take no style sheet under another type: `nosniff`."""
+    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+    files = [each for each in FOLDER.rglob("*") if each.is_file()]
+    assert len(files) > 30
+    for file in files:
+        answer = house.ask("GET", f"/static/{file.relative_to(FOLDER).as_posix()}")
+        assert answer.content == file.read_bytes()
+        assert answer.headers["content-type"].startswith(kinds.get(file.suffix, "text/plain")), file
+
+
+def test_the_pages_name_only_what_is_there(house: HttpHouse) -> None:
+    """Every style sheet, script and module that is loaded beforehand; and each of them once."""
+    for address in ("/", "/docs", "/asyncapi"):
+        named = re.findall(r'(?:href|src)="(/static/[^"]+)"', house.ask("GET", address).text)
+        assert len(named) == len(set(named)) > 1
+        for path in named:
+            assert house.ask("GET", path).status_code == 200, path
+
+
+def test_style_sheets_come_as_one(house: HttpHouse) -> None:
+    joined = house.ask("GET", "/static/dashboard.css").text
+    at = [joined.index((FOLDER / name).read_text("utf-8")) for name in JOINED["dashboard.css"]]
+    assert at == sorted(at)
+    assert house.ask("GET", "/").text.count('rel="stylesheet"') == 1
+
+
+def test_files_are_read_once_and_by_no_thread(house: HttpHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.ask("GET", "/")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a file was opened, or a thread was asked")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("anyio.to_thread.run_sync", refuse)
+    for path in ("/", "/sojourn.js", "/docs", "/asyncapi", "/static/app.js", "/static/vendor/swagger-ui.js"):
+        assert house.ask("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_files_are_only_read(house: HttpHouse, method: str) -> None:
+    error = house.refused(method, "/static/app.js", status=405)
+    assert error["code"] == "method_not_allowed"
 
 
 @pytest.mark.parametrize("path", ["/", "/static/icon.svg", "/docs"])
@@ -130,8 +177,13 @@ def test_files_are_asked_for_again_and_sent_once(house: HttpHouse, path: str) ->
     first = house.ask("GET", path)
     assert first.status_code == 200
     assert first.headers["cache-control"] == "no-cache"
-    again = house.ask("GET", path, If_None_Match=first.headers["etag"])
-    assert (again.status_code, again.content) == (304, b"")
+    tag = first.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = house.ask("GET", path, If_None_Match=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert again.headers["cache-control"] == "no-cache"
+    for other in ('"other"', tag.strip('"'), "", '"'):
+        assert house.ask("GET", path, If_None_Match=other).status_code == 200
     head = house.ask("HEAD", path)
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(first.content)))
 

@@ -1,7 +1,7 @@
 /** What several views are made of. Everything that people wrote is drawn as text, never as markup. */
 import { useTicks } from "./clock.js";
 import { html, useEffect, useRef, useState } from "./dom.js";
-import { exact, iso, number, roughly, span, words } from "./format.js";
+import { count, exact, iso, number, roughly, span, words } from "./format.js";
 
 const PATHS = {
   now: "M3 12h4l3-8 4 16 3-8h4",
@@ -62,8 +62,15 @@ export const Loading = ({ lines = 5 }) => html`
     ${Array.from({ length: lines }, () => html`<div class="bone"></div>`)}
   </div>`;
 
+/** The search index is being filled, which takes a while after it was switched on; whoever shows this asks again. */
+export const Building = ({ behind }) => html`
+  <p class="note building" role="status">The search is being built, ${count(behind, "event")} behind…</p>`;
+
 /** Data, or why there is none. `answer` as of `useAnswer`; draws `children(data)`. */
 export function Answered({ answer, lines, children }) {
+  if (typeof answer.error?.details?.behind === "number") {
+    return html`<${Building} behind=${answer.error.details.behind} /><${Loading} lines=${lines} />`;
+  }
   if (answer.error) return html`<${Failure} error=${answer.error} retry=${answer.reload} />`;
   if (answer.data === null) return html`<${Loading} lines=${lines} />`;
   return children(answer.data);

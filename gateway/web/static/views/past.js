@@ -1,8 +1,8 @@
 /** What was: sessions by their facts, and messages by their words. Both come from the search index, a moment behind. */
 import { useAnswer, withQuery } from "../api.js";
-import { html, useState } from "../dom.js";
+import { html, useEffect, useState } from "../dom.js";
 import { count, nameOf, number, span, words } from "../format.js";
-import { Answered, Badge, Choice, Empty, Field, Pager, Typed, When } from "../parts.js";
+import { Answered, Badge, Building, Choice, Empty, Field, Pager, Typed, When } from "../parts.js";
 import { go, to, toSession } from "../router.js";
 
 const PAGE = 50;
@@ -66,8 +66,24 @@ function Hit({ hit }) {
     </a></li>`;
 }
 
-const Behind = ({ behind }) => (behind > 0
-  ? html`<p class="note" role="status">The newest ${count(behind, "event")} are not searchable yet.</p>` : null);
+/** Events of more than a moment: the index is not only behind, it is being filled. */
+const MANY = 5000;
+/** Seconds until one sees how far it has come. */
+const ASK_AGAIN = 2;
+
+const isBuilt = (page) => !(page.behind > MANY);
+
+function Behind({ page, reload, always }) {
+  const building = !isBuilt(page);
+  useEffect(() => {
+    if (!building) return undefined;
+    const timer = setTimeout(reload, ASK_AGAIN * 1000);
+    return () => clearTimeout(timer);
+  }, [page]);
+  if (building) return html`<${Building} behind=${page.behind} />`;
+  return always && page.behind > 0
+    ? html`<p class="note" role="status">The newest ${count(page.behind, "event")} are not searchable yet.</p>` : null;
+}
 
 export default function Past({ route }) {
   const query = Object.fromEntries(Object.entries(route.query).filter(([key, value]) =>
@@ -115,14 +131,14 @@ export default function Past({ route }) {
     <section class="panel flush" aria-label=${searching ? "Messages found" : "Past sessions"} aria-busy=${answer.loading}>
       <${Answered} key=${searching} answer=${answer.data && (searching ? answer.data.hits : answer.data.sessions) ? answer : { ...answer, data: null }}
         lines=${10}>${(page) => (searching
-        ? html`<${Behind} behind=${page.behind} />${page.hits.length === 0
-            ? html`<${Empty} title="Nobody said that">Try fewer words, or the beginning of one with a star: <code>refund*</code>.<//>`
+        ? html`<${Behind} page=${page} reload=${answer.reload} always />${page.hits.length === 0
+            ? !isBuilt(page) ? null : html`<${Empty} title="Nobody said that">Try fewer words, or the beginning of one with a star: <code>refund*</code>.<//>`
             : html`<ul class="hits">${page.hits.map((hit) => html`<${Hit} key="${hit.session_id}/${hit.seq}" hit=${hit} />`)}</ul>
               ${pager(page.hits.length, page)}`}`
-        : page.sessions.length === 0
-          ? html`<${Empty} title=${filtered ? "No session was like that" : "Nothing has been yet"}>${filtered
+        : html`<${Behind} page=${page} reload=${answer.reload} />${page.sessions.length === 0
+          ? !isBuilt(page) ? null : html`<${Empty} title=${filtered ? "No session was like that" : "Nothing has been yet"}>${filtered
             ? "Try fewer filters." : "Sessions come here a moment after they begin."}<//>`
           : html`<${Facts} page=${page} query=${query} sort=${(sort, order) => change({ sort, order })} />
-            ${pager(page.sessions.length, page)}`)}<//>
+            ${pager(page.sessions.length, page)}`}`)}<//>
     </section>`;
 }
