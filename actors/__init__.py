@@ -11,6 +11,7 @@ from .errors import SessionError
 from .handles import Event, Message, SentMessage, SessionHandle, Subscription
 from .loop import Dispatcher, LoopActor
 from .runtime import Runtime
+from .store_process import StoreProcess
 from .turn import Said, Turn, TurnCancelled
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "SessionError",
     "SessionHandle",
     "SessionMaxima",
+    "StoreProcess",
     "Subscription",
     "SystemClock",
     "Turn",

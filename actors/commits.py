@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sojourn.storage import Batch, EventRow, SessionRow, StorageError
+from sojourn.storage import Batch, EventRow, SessionRow, StorageError, WriterLost
 
 from .errors import SessionError, StorageFailed
 from .mail import ReplyTarget
@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 ENOUGH: Final = 256
 """Events for which a commit begins in the middle of a turn."""
+
+
+LOOK_AFTER: Final = 16
+"""Reads of a turn between two looks at a store that only the loop hears of: a look is a system call."""
 
 
 class Refusal:
@@ -148,7 +152,11 @@ class Writer(Protocol):
     """The store, as group commit sees it."""
 
     def write(self, batch: Batch, done: Done) -> bool:
-        """Commit in the store's thread, then call `done` there; or return True: it counts as stored now."""
+        """Commit, then call `done`, in whatever thread; or return True: it counts as stored now."""
+        ...
+
+    def look(self) -> bool:
+        """Call `done` of what has ended, where only the loop would hear of it; was there any?"""
         ...
 
 
@@ -169,6 +177,7 @@ class GroupCommit:
         self._in_flight: Gathering | None = None
         self._outcome: StorageError | Pending | None = PENDING
         """Of the batch in flight; set by the store's thread, taken by the loop's."""
+        self._looks = 0
         self._idle_waiters: deque[asyncio.Future[None]] = deque()
         self.gathering = Gathering()
         self.commits = 0
@@ -220,7 +229,8 @@ class GroupCommit:
         if self._in_flight is None:
             return len(self.gathering.events) >= ENOUGH and self._begin()
         if self._outcome is PENDING:
-            return False
+            self._looks += 1
+            return self._looks % LOOK_AFTER == 0 and self._writer.look()
         self._finish()
         return True
 
@@ -246,8 +256,11 @@ class GroupCommit:
         return True
 
     def _stored(self, error: StorageError | None) -> None:
-        """In the store's thread."""
+        """In the store's thread, or on the loop."""
         self._outcome = error
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - documented for libraries; the public one raises
+            self._notice()
+            return
         try:
             self._loop.call_soon_threadsafe(self._notice)
         except RuntimeError:
@@ -300,8 +313,9 @@ class GroupCommit:
         for actor in actors:
             actor.batch = None
         self._failed(actors, error)
+        stored = "maybe not stored" if isinstance(error, WriterLost) else "not stored"
         for target, value in (*batch.owed, *gathering.owed):
-            failure = StorageFailed(f"not stored: {error}", retry_after=1.0)
+            failure = StorageFailed(f"{stored}: {error}", retry_after=1.0)
             try:
                 if isinstance(target, ManyAnswers):
                     target.refuse(value, failure)

@@ -5,18 +5,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
 from sojourn.storage import (
     Batch,
+    Call,
     Durability,
     Journal,
-    WriteFailed,
+    StorageError,
     add_sensitive_keys,
     outbox,
     read_open_turns,
@@ -24,7 +23,6 @@ from sojourn.storage import (
 )
 
 from .agent import Agent
-from .ahead import Ahead
 from .alarm import Alarm
 from .broadcast_message import BROADCAST_HANDLERS
 from .broadcasts import Broadcasts
@@ -45,7 +43,9 @@ from .reminders import REMINDER_HANDLERS
 from .requests import HANDLERS
 from .retention import Retention
 from .shared import Shared
-from .store import CheckpointActor, Maintain, Rest, StoreActor, StoreAhead, Tend, WriteBatch
+from .store_process import StoreProcess
+from .store_thread import StoreThread
+from .stores import Store
 from .tally import Tally
 from .turn_ends import TURN_HANDLERS
 from .turn_recovery import recover
@@ -67,14 +67,19 @@ class Core:
         clock: Clock,
         config: RuntimeConfig,
         agent: Agent | None = None,
+        process: StoreProcess | None = None,
     ) -> None:
-        """Nothing is opened yet. `path` None goes with durability `memory` alone."""
+        """Nothing is opened yet. `path` None goes with durability `memory` alone; `process` is to write the
+        file, a thread of ours where there is none.
+        """
         self.path = path
         self.durability: Durability = durability
         self.clock = clock
         self.config = config
         self._agent = agent
+        self._process = process
         self.draining = False
+        self._closing = False
         self._stopped = False
         self._commits_seen: int | None = None
         """At the last look for a rest of the store; None: nobody looks, since nothing was written."""
@@ -86,26 +91,21 @@ class Core:
         """
         loop = asyncio.get_running_loop()
         self.loop = loop
-        journal = Journal.open(self.path, self.durability)
-        self.epoch = journal.epoch
+        self.tally = Tally(self.clock.now)
+        store = self._store = self._open_store()
+        self.epoch = store.epoch
         try:
-            self._keep_sensitive_keys(journal)
-            waiting = at_desk(journal)
-            interrupted = [] if self._agent is None else read_open_turns(journal.connection)
+            store.ask(Call(_keep_sensitive_keys, self.config.sensitive_keys))
+            with store.reader() as reader:
+                waiting = at_desk(reader)
+                interrupted = [] if self._agent is None else reader.look(read_open_turns)
         except BaseException:
-            journal.close()
+            store.abandon()
             raise
         self.dispatcher = Dispatcher(loop, dead_letter=self._dead_letter)
-        self._journal = journal
-        self.tally = Tally(journal, self.clock.now)
-        self._checkpointer = CheckpointActor.start(journal)
-        self._ahead = Ahead(self.tally.commit) if self.durability == "memory" else None
-        self._reader = ReaderActor.start(journal.reader(), loop, self._ahead and self._ahead.store)
-        checkpointer = self._checkpointer
-        self._store: ActorRef[StoreActor] = StoreActor.start(
-            journal, lambda: checkpointer.tell("checkpoint"), self.tally.commit
-        )
-        registry = self.registry = RegistryActor(self.dispatcher, journal.next_key)
+        self._reader = ReaderActor.start(store.reader(), loop, store.before_reads)
+        store.start(loop)
+        registry = self.registry = RegistryActor(self.dispatcher, store.next_key)
         registry.launch(self.dispatcher)
         self.explainer = Explainer(registry)
         self.commits = GroupCommit(loop, self, registry.lost)
@@ -150,34 +150,37 @@ class Core:
         self.erasing.start()
         self.retention.start()
 
-    def _keep_sensitive_keys(self, journal: Journal) -> None:
-        """Who reads the file without our settings shall mask what we mask."""
-        keys = self.config.sensitive_keys
-        if not set(read_sensitive_keys(journal.connection)).issuperset(keys):
-            journal.tend(lambda connection: add_sensitive_keys(connection, keys))
+    def _open_store(self) -> Store:
+        process = self._process
+        if process is None:
+            return StoreThread(self.path, self.durability, self.tally)
+        if self.path is None:
+            raise ValueError("a process writes a file: what is in memory stays in ours")
+        process.open(self.path, self.durability, self.tally)
+        return process
+
+    def _writer(self) -> Store:
+        """The store; a thread of ours when its process has ended. Raises `StorageError`."""
+        if self._store.lost and not self._closing:
+            logger.warning("a thread of the server writes %s from now on", self.path)
+            self._store = StoreThread(self.path, self.durability, self.tally)
+            self._store.start(self.loop)
+        return self._store
 
     def write(self, batch: Batch, done: Done) -> bool:
         """Group commit's way to the store."""
         if self._commits_seen is None:
             self._commits_seen = self.commits.commits
             self.loop.call_later(REST, self._look_for_rest)
-        ahead = self._ahead
         try:
-            if ahead is None:
-                self._store.tell(WriteBatch(batch, done))
-                return False
-            if ahead.add(batch):
-                self._store.tell(StoreAhead(ahead))
-        except ActorDeadError:
-            self.loop.call_soon(done, WriteFailed(self.path, "the store has stopped"))
+            return self._writer().write(batch, done)
+        except StorageError as error:
+            self.loop.call_soon(done, error)
             return False
-        if batch.erased:
-            ahead.store()  # which counts what is gone
-        return True
 
-    async def maintain(self, work: Callable[[Journal], T]) -> T:
-        """As `tend`, with the journal itself, and no transaction around it."""
-        return await self._in_store(Maintain, work)
+    def look(self) -> bool:
+        """Group commit's look at what the store has done meanwhile."""
+        return self._store.look()
 
     def _look_for_rest(self) -> None:
         """Tell the store when no batch came since the last look."""
@@ -189,49 +192,32 @@ class Core:
             self.loop.call_later(REST, self._look_for_rest)
         else:
             self._commits_seen = None
-            with suppress(ActorDeadError):
-                self._store.tell(Rest())
+            self._store.rest()
 
     async def checkpoint(self) -> None:
         """Have the write-ahead log copied into the file, as far as no reader is in the way."""
-        await asyncio.to_thread(self._journal.checkpoint)
+        await self._writer().checkpoint()
 
     async def tend(self, work: Callable[[Any], T]) -> T:
         """Have the store do some work of its own, between two commits; `work` gets the writer's connection.
 
-        Raises the `StorageError` that says why it was not done.
+        It may be done in another process: a function of a module, or a `Call` of one. Raises the
+        `StorageError` that says why it was not done.
         """
-        return await self._in_store(Tend, work)
+        return await self.maintain(Call(Journal.tend, work))
 
-    async def _in_store(self, kind: type[Tend] | type[Maintain], work: Callable[[Any], T]) -> T:
-        loop = self.loop
-        future: asyncio.Future[T] = loop.create_future()
-
-        def done(answer: T) -> None:
-            with suppress(RuntimeError):  # the loop ended before it heard of it
-                loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(answer))
-
-        def failed(error: Exception) -> None:
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(lambda: None if future.done() else future.set_exception(error))
-
-        try:
-            self._store.tell(kind(work, done, failed, None if self._ahead is None else self._ahead.store))
-        except ActorDeadError as error:
-            raise WriteFailed(self.path, "the store has stopped") from error
-        return await future
+    async def maintain(self, work: Callable[[Journal], T]) -> T:
+        """As `tend`, with the journal itself, and no transaction around it."""
+        return await self._writer().maintain(work)
 
     @property
     def store_waiting(self) -> int:
-        """What waits for the store's thread: the next batch, and work of the house."""
-        inbox: Any = self._store.actor_inbox  # a thread's is a queue.Queue, which Pykka's type does not say
-        waiting: int = inbox.qsize()
-        return waiting
+        """What the store has not done yet: the next batch, and work of the house."""
+        return self._store.waiting
 
     async def resend(self, dead_id: int | None) -> int:
         """Have one dead letter of the webhooks sent again, or all; how many there were."""
-        now = self.clock.now()
-        count = await self.tend(lambda connection: outbox.resend(connection, dead_id, now))
+        count = await self.tend(Call(outbox.resend, dead_id, self.clock.now()))
         if count and self.commits.committed is not None:
             self.commits.committed()
         return count
@@ -273,7 +259,9 @@ class Core:
             await asyncio.sleep(0)
         await self._save_all()
         self.registry.retire_all()
-        await asyncio.to_thread(self._stop_threads)
+        self._closing = True
+        await asyncio.to_thread(self._reader.stop)
+        await self._store.stop()
         self.dispatcher.close()
         self._stopped = True
 
@@ -286,14 +274,15 @@ class Core:
                 await self.commits.flushed()
         await self.commits.flushed()
 
-    def _stop_threads(self) -> None:
-        self._reader.stop()
-        self._checkpointer.stop()
-        self._store.stop()
-
     def _dead_letter(self, envelope: Envelope[Any], reason: str) -> None:
         self.registry.dead_letters.add(self.clock.now(), "", reason, envelope.message)
 
     def reply_when_settled(self, reply_to: ReplyTarget, value: Any) -> None:
         """Answer when everything recorded so far is committed: for answers that show several sessions."""
         self.registry.when_settled(lambda: reply_to.set(value))
+
+
+def _keep_sensitive_keys(journal: Journal, keys: Sequence[str]) -> None:
+    """Who reads the file without our settings shall mask what we mask."""
+    if not set(read_sensitive_keys(journal.connection)).issuperset(keys):
+        journal.tend(Call(add_sensitive_keys, keys))

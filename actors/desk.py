@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sojourn.storage import EventRow, Journal
+from sojourn.storage import EventRow, Reader
 
 from .commits import Then
 from .errors import TooManySessions
@@ -267,15 +267,14 @@ class Desk:
         self._registry.when_live(session_id, again)
 
 
-def at_desk(journal: Journal) -> list[Session]:
+def at_desk(reader: Reader) -> list[Session]:
     """The sessions that wait for a human, or have one, as stored."""
     sessions: list[Session] = []
-    with journal.reader() as reader:
-        for stored in reader.load(reader.at_desk()).values():
-            try:
-                sessions.append(restore(stored))
-            except Exception:
-                logger.exception("session %s cannot be restored", stored.row.session_id)
+    for stored in reader.load(reader.at_desk()).values():
+        try:
+            sessions.append(restore(stored))
+        except Exception:
+            logger.exception("session %s cannot be restored", stored.row.session_id)
     return sessions
 
 

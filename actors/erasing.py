@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from uuid import uuid4
 
-from sojourn.storage import Journal, Receipt, Scrubbed, StorageError, erasure
+from sojourn.storage import Call, Journal, Receipt, StorageError, erasure
 from sojourn.storage.insights import InsightsMissing, InsightsReader, insights_path
 
 from .answers import Erased
@@ -111,7 +111,7 @@ class Erasing:
         at = request.now
         self._asked.add(erasure_id)
         try:
-            await self._house.tend(lambda connection: erasure.begin(connection, erasure_id, user_id, at))
+            await self._house.tend(Call(erasure.begin, erasure_id, user_id, at))
             receipt = await self._erase_person(erasure_id, user_id, request)
         finally:
             self._asked.discard(erasure_id)
@@ -130,7 +130,7 @@ class Erasing:
         shared.commits.after(shared.scopes.erase(user_id), Awaited(gone), None)
         await gone
         now = shared.clock.now()
-        return await self._house.tend(lambda connection: erasure.end(connection, erasure_id, user_id, now))
+        return await self._house.tend(Call(erasure.end, erasure_id, user_id, now))
 
     async def _erase_sessions(self, erasure_id: str, user_id: str, request: EraseSession) -> int:
         """Erase the sessions of a person that are in storage; how many there were."""
@@ -201,7 +201,7 @@ class Erasing:
 
     async def _end_pass(self) -> None:
         now, done = self._registry.shared.clock.now(), self._scrubbing
-        await self._house.tend(lambda connection: erasure.scrubbed(connection, done, now))
+        await self._house.tend(Call(erasure.scrubbed, done, now))
         self._scrubbing = []
 
     async def _begin_pass(self) -> bool:
@@ -221,7 +221,7 @@ class Erasing:
         done = [erasure_id for erasure_id, last in waiting.items() if through is None or last <= through]
         if done:
             now = self._registry.shared.clock.now()
-            await house.tend(lambda connection: erasure.purged(connection, done, now))
+            await house.tend(Call(erasure.purged, done, now))
         return len(done) == len(waiting)
 
     async def _scrub(self) -> bool:
@@ -230,7 +230,7 @@ class Erasing:
         while tries < TRIES:
             # The store's thread has little left to copy then, and who begins to read is in nobody's way.
             await self._house.checkpoint()
-            step = await paced(self._house.maintain(_scrub_from(self._page)))
+            step = await paced(self._house.maintain(Call(Journal.scrub, self._page)))
             if step is None:
                 tries += 1
                 await asyncio.sleep(TRY_AGAIN)
@@ -269,7 +269,3 @@ def receipt_map(receipt: Receipt) -> dict[str, Any]:
 
 def _page_of(user_id: str, before_key: int | None) -> Callable[[Any], list[Any]]:
     return lambda reader: reader.page(user_id=user_id, before_key=before_key, limit=SESSIONS_PAGE)
-
-
-def _scrub_from(page: int) -> Callable[[Journal], Scrubbed | None]:
-    return lambda journal: journal.scrub(page)

@@ -25,6 +25,7 @@ from .hosting import Hosted
 from .mail import Request
 from .outgoing import whole_broadcast, whole_message
 from .posting import Posting
+from .store_process import StoreProcess
 from .values import check_map, check_text, check_timeouts, check_user, is_plain_text
 
 
@@ -46,11 +47,13 @@ class Runtime(Hosted):
         agent: Agent | None = None,
         clock: Clock | None = None,
         config: RuntimeConfig | None = None,
+        store: StoreProcess | None = None,
     ) -> None:
         """Nothing is opened before it is entered.
 
         `path` None keeps everything in memory; with a path, `durability` is `full` (default: an acknowledged
-        event survives power loss) or `relaxed` (it survives the death of the process).
+        event survives power loss) or `relaxed` (it survives the death of the process). `store`, forked
+        beforehand, writes the file in a process of its own; otherwise a thread does.
         """
         if durability is None:
             durability = "memory" if path is None else "full"
@@ -63,7 +66,7 @@ class Runtime(Hosted):
         super().__init__()
         self.clock: Clock = SystemClock() if clock is None else clock
         self.config = RuntimeConfig() if config is None else config
-        self.core = Core(path, durability, self.clock, self.config, agent)
+        self.core = Core(path, durability, self.clock, self.config, agent, store)
         self._has_agent = agent is not None
         self._expected = ExpectedAnswers(self.core, agent)
         self._posting = Posting(self.core)

@@ -1,7 +1,6 @@
-"""What the store has stored since the start: counted in its own thread, once a commit.
+"""What the store has stored since the start: counted once a commit, in the thread that hears of it.
 
-The loop pays nothing for it. The types of a batch's events are counted in C; only what ends sessions is
-looked at one by one.
+The types of a batch's events are counted in C; only what ends sessions is looked at one by one.
 """
 
 import time
@@ -25,13 +24,10 @@ _MESSAGE: Final = EVENT_TYPES["message:received"]
 
 
 class Tally:
-    """The counts of one runtime. The store's thread writes, any thread reads."""
+    """The counts of one runtime. One thread writes, any thread reads."""
 
-    def __init__(
-        self, journal: Journal, now: Callable[[], float], monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, now: Callable[[], float], monotonic: Callable[[], float] = time.monotonic) -> None:
         """`now`: the sessions' clock, seconds since the epoch; `monotonic`: what durations are taken by."""
-        self._journal = journal
         self._now = now
         self._monotonic = monotonic
         self._types: Counter[int] = Counter()
@@ -49,22 +45,34 @@ class Tally:
         self.recent_seconds = Recent()
         self.recent_sizes = Recent()
 
-    def commit(self, batch: Batch) -> None:
-        """Have the journal commit it, and count it. What the journal raises is counted and raised."""
-        begun = self._monotonic()
-        try:
-            self._journal.commit(batch)
-        except BaseException:
-            self.failures += 1
-            self.failing = True
-            raise
+    def measured(self, journal: Journal) -> Callable[[Batch], None]:
+        """What commits to the journal, and counts it; what the journal raises is counted and raised."""
+
+        def commit_and_count(batch: Batch) -> None:
+            begun = self._monotonic()
+            try:
+                journal.commit(batch)
+            except BaseException:
+                self.failed()
+                raise
+            self.stored(batch, self._monotonic() - begun)
+
+        return commit_and_count
+
+    def failed(self) -> None:
+        """A batch was not stored."""
+        self.failures += 1
+        self.failing = True
+
+    def stored(self, batch: Batch, seconds: float) -> None:
+        """A batch was stored, which took the journal so long."""
         ended = self._monotonic()
         self.failing = False
         self.commits += 1
         events = batch.events
-        self.seconds.add(ended - begun)
+        self.seconds.add(seconds)
         self.sizes.add(len(events))
-        self.recent_seconds.add(ended, ended - begun)
+        self.recent_seconds.add(ended, seconds)
         self.recent_sizes.add(ended, len(events))
         types = Counter(map(_TYPE, events))
         self._types.update(types)

@@ -83,7 +83,10 @@ def _wait(deadline: float) -> None:
 
 def _follower(server: int) -> int | None:
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    return int(children[0]) if children else None
+    # Another child of its writes the file: a fork, which has the server's own command line.
+    own = Path(f"/proc/{server}/cmdline").read_bytes()
+    others = [child for child in children if Path(f"/proc/{child}/cmdline").read_bytes() != own]
+    return int(others[0]) if others else None
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -123,19 +123,20 @@ class ServerProcess:
         return self._complaints.read().decode(errors="replace").strip()[-2000:]
 
     def cpu_by_thread(self) -> dict[str, float]:
-        """CPU seconds of each thread up to now, by `name-tid`; threads that ended are not in it."""
+        """CPU seconds of each live thread, of its processes too, by `name-tid`."""
         seconds: dict[str, float] = {}
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            try:
-                name = (task / "comm").read_text().strip()
-                seconds[f"{name}-{task.name}"] = int((task / "schedstat").read_text().split()[0]) / 1e9
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        for pid in (self.pid, *_children(self.pid)):
+            for task in _tasks(pid):
+                try:
+                    name = (task / "comm").read_text().strip()
+                    seconds[f"{name}-{task.name}"] = int((task / "schedstat").read_text().split()[0]) / 1e9
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
         return seconds
 
     def resident_bytes(self) -> int:
-        """Resident memory now."""
-        return resident_bytes(self.pid)
+        """Resident memory now, of its processes what they do not share."""
+        return resident_bytes(self.pid) + sum(map(private_bytes, _children(self.pid)))
 
     def kill(self) -> None:
         """SIGKILL: the process gets no chance to finish anything."""
@@ -168,6 +169,31 @@ class ServerProcess:
 def _address(text: str) -> tuple[str, int]:
     host, port = text.rsplit(":", 1)
     return host, int(port)
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that it has started and that are there."""
+    found: list[int] = []
+    for task in _tasks(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def private_bytes(pid: int) -> int:
+    """Resident memory that a process shares with no other; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
 
 
 def resident_bytes(pid: int | str = "self") -> int:

@@ -6,7 +6,7 @@ The names are the same in the settings file, in the environment and on the comma
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,6 +43,7 @@ from .setting_kinds import (
 from .setting_tables import ChannelTimers, Maxima, WebhookSettings
 
 PREFIX = "SOJOURN_"
+StoreKind = Literal["auto", "process", "thread"]
 
 _SESSION = SessionConfig()
 _RUNTIME = RuntimeConfig()
@@ -64,6 +65,11 @@ class Settings(BaseSettings):
         "full",
         description="What an acknowledgement means: on disk, survives power loss; "
         "survives the death of the process; survives nothing (and `db` is refused with it).",
+    )
+    store: Annotated[StoreKind, Allowed("auto, process, thread")] = Field(
+        "auto",
+        description="Who writes the file: a process of its own, or a thread of the server's; `auto` is the "
+        "process where there are two cores or more.",
     )
     host: Annotated[str, Allowed("a name or an address")] = Field(
         "127.0.0.1", description="Where to listen; beyond loopback only with care: nothing is authenticated."

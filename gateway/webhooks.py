@@ -25,7 +25,7 @@ from sojourn.actors.events import event_map
 from sojourn.actors.later import Later
 from sojourn.actors.state import COPIED
 from sojourn.actors.timers import NEVER
-from sojourn.storage import EventRow, StorageError, outbox
+from sojourn.storage import Call, EventRow, StorageError, outbox
 from sojourn.storage.outbox import Lane, Sent
 
 from .receivers import Webhook
@@ -95,7 +95,7 @@ class _Courier:
 
     async def start(self) -> None:
         hook = self._webhook.hook
-        await self._core.tend(lambda connection: outbox.enrol(connection, hook))
+        await self._core.tend(Call(outbox.enrol, hook))
         room = self._webhook.concurrency
         self._client = httpx.AsyncClient(
             headers={"user-agent": f"sojourn/{__version__}", "content-type": "application/json"},
@@ -138,7 +138,7 @@ class _Courier:
         hook, types = self._webhook.hook, self._types
         while self._unseen:
             self._unseen = False
-            if await self._core.tend(lambda connection: outbox.take_in(connection, hook, types, COPIED)):
+            if await self._core.tend(Call(outbox.take_in, hook, types, COPIED)):
                 self._unseen = True
 
     async def _hand_out(self) -> None:
@@ -147,7 +147,7 @@ class _Courier:
         room = self._webhook.concurrency
         # One more than there are hands: it says when to look again.
         lanes: list[Lane] = await self._core.reads.get(
-            lambda reader: reader.look(lambda connection: outbox.due_lanes(connection, hook, room + 1))
+            lambda reader: reader.look(Call(outbox.due_lanes, hook, room + 1))
         )
         now = self._core.clock.now()
         for lane in lanes:
@@ -182,9 +182,7 @@ class _Courier:
         """Post what waits in the lane, up to the first failure, and write down what was taken."""
         webhook, clock = self._webhook, self._core.clock
         events = await self._core.reads.get(
-            lambda reader: reader.look(
-                lambda connection: outbox.waiting(connection, webhook.hook, lane.session, LANE_PAGE)
-            )
+            lambda reader: reader.look(Call(outbox.waiting, webhook.hook, lane.session, LANE_PAGE))
         )
         delivered: list[int] = []
         sent = Sent(webhook.hook, lane.session, delivered, None, lane.due_at, 0)
@@ -221,7 +219,7 @@ class _Courier:
         finally:
             # Also when it is stopped: what was taken need not come twice.
             if delivered or sent.attempts or sent.dead or not events:
-                await self._core.tend(lambda connection: outbox.settle(connection, sent))
+                await self._core.tend(Call(outbox.settle, sent))
 
     async def _attempt(self, session_id: str, row: EventRow) -> "_Failure | None":
         """Post one event; None when it was taken."""

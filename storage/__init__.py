@@ -4,6 +4,7 @@ Nothing here knows a clock or a rule of the life cycle.
 """
 
 from . import archive, broadcasts, erasure, outbox
+from .calls import Call
 from .connection import Durability
 from .counts import SessionCount, count_overdue, count_sessions, rewrite_epoch
 from .due import DueSession
@@ -19,6 +20,7 @@ from .errors import (
     StoreLocked,
     Unstorable,
     WriteFailed,
+    WriterLost,
 )
 from .history import ENVELOPE_BYTES
 from .journal import Journal
@@ -51,6 +53,7 @@ __all__ = [
     "RETENTION",
     "Batch",
     "BroadcastRow",
+    "Call",
     "CannotOpen",
     "DueSession",
     "Durability",
@@ -77,6 +80,7 @@ __all__ = [
     "TurnRow",
     "Unstorable",
     "WriteFailed",
+    "WriterLost",
     "add_sensitive_keys",
     "archive",
     "broadcasts",

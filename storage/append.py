@@ -4,8 +4,6 @@ The store's thread waits for the interpreter's lock after every statement, and b
 up to 5 ms: `BEGIN`, the question for the epoch, the rows and `COMMIT` are four, this is one.
 """
 
-
-
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain

@@ -7,12 +7,23 @@
     ├── StoreLocked       another live process (or this one) writes the file: stop it, or choose another file
     ├── ReadFailed        this read gave nothing: try again; the store goes on
     ├── WriteFailed       nothing of the batch was stored: try again later
-    │   └── Unstorable    nothing was stored and the same batch never will be: it breaks a rule of the schema
+    │   ├── Unstorable    nothing was stored and the same batch never will be: it breaks a rule of the schema
+    │   └── WriterLost    whoever wrote has ended meanwhile: read what is stored
     ├── StaleEpoch        another writer has taken over: stop writing, for good
     └── JournalCorrupt    two events share a place in a history: stop, and look at the file
 
 `path` is the file as a string, `None` for a store in memory.
 """
+
+from typing import Any
+
+
+def _made_anew(
+    kind: type["StorageError"], arguments: tuple[object, ...], state: dict[str, object]
+) -> "StorageError":
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 def _named(path: str | None) -> str:
@@ -25,6 +36,10 @@ class StorageError(Exception):
     def __init__(self, message: str, path: str | None) -> None:
         super().__init__(message)
         self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew by what it is, not by its message: it also comes from another process.
+        return _made_anew, (type(self), self.args, self.__dict__)
 
 
 class CannotOpen(StorageError):
@@ -97,6 +112,15 @@ class Unstorable(WriteFailed):
     """The batch breaks a rule (an id taken twice, a value SQLite cannot hold): repeating it is useless."""
 
     advice = "Nothing was stored; this batch cannot be, so leave out what it says."
+
+
+class WriterLost(WriteFailed):
+    """The process that writes the file has ended: what it was given last is stored, or it is not."""
+
+    advice = "What was under way may be stored; read again what is there."
+
+    def __init__(self, path: str | None) -> None:
+        super().__init__(path, "the process that writes it has ended")
 
 
 class StaleEpoch(StorageError):

@@ -103,9 +103,10 @@ class Journal:
         self.next_key = max(numbers["last_key"], _greatest(connection, "SELECT max(key) FROM sessions")) + 1
 
     @classmethod
-    def open(cls, path: str | None, durability: Durability = "full") -> Self:
+    def open(cls, path: str | None, durability: Durability = "full", holder: int | None = None) -> Self:
         """The writer of `path`, a file that is made when it is not there; `None` goes with `memory` alone.
 
+        `holder` is the process that others are told holds the file, if not this one.
         Raises StoreLocked, CannotOpen, NotADatabase or SchemaTooNew; a file that is not ours stays as it is.
         """
         if (path is None) != (durability == "memory"):
@@ -115,7 +116,7 @@ class Journal:
             migrate(_tools(connection))
             return cls(connection, None, durability)
         resolved = resolve(path)
-        lock = WriterLock(resolved)
+        lock = WriterLock(resolved, holder)
         try:
             with opening(resolved):
                 return cls._open_file(resolved, durability, lock)

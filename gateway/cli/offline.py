@@ -9,7 +9,7 @@ from sojourn.actors.erasing import receipt_map
 from sojourn.actors.errors import SessionNotFound
 from sojourn.actors.mail import Caller
 from sojourn.actors.messages import EraseSession
-from sojourn.storage import Receipt, StoreLocked, erasure
+from sojourn.storage import Call, Receipt, StoreLocked, erasure
 from sojourn.storage.insights import Insights, insights_path
 
 Map = dict[str, Any]
@@ -41,7 +41,7 @@ async def _erase(path: str, config: RuntimeConfig, user: str | None, session: st
             await core.erasing.settled()
         assert answer.receipt is not None
         erasure_id: str = answer.receipt["erasure_id"]
-        receipt: Receipt | None = await core.tend(lambda connection: erasure.receipt(connection, erasure_id))
+        receipt: Receipt | None = await core.tend(Call(erasure.receipt, erasure_id))
         assert receipt is not None
         return {**receipt_map(receipt), "complete": receipt.completed_at is not None}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sojourn.actors import Runtime
+from sojourn.actors import Runtime, StoreProcess
 from sojourn.gateway.insights_service import InsightsService
 from sojourn.gateway.server import Server, ServerConfig
 from sojourn.gateway.settings import Settings
@@ -106,9 +106,11 @@ def serve(
     )
     for warning in unknown_variables():
         log.warning(warning)
+    # Before there is a loop, and before the agent's module may start threads.
+    store = StoreProcess.fork() if _wants_process(settings) else None
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings))
+            runner.run(_serve(settings, store))
     except NoAgent as error:
         fail(error, usage=True)
     except StorageError as error:
@@ -117,7 +119,7 @@ def serve(
         fail(_why_not_listening(error, settings))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, store: StoreProcess | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -132,7 +134,11 @@ async def _serve(settings: Settings) -> None:
             raise NoAgent("agent and dialog are both set: one of them answers")
         agent, calls = dialog_agent(settings.dialog)
     async with Runtime(
-        settings.path, durability=settings.durability, agent=agent, config=settings.runtime_config()
+        settings.path,
+        durability=settings.durability,
+        agent=agent,
+        config=settings.runtime_config(),
+        store=store,
     ) as runtime:
         webhooks: Webhooks | None = None
         if settings.webhooks:
@@ -169,6 +175,13 @@ async def _serve(settings: Settings) -> None:
         if calls is not None:
             await calls.close()
         collector.stop()
+
+
+def _wants_process(settings: Settings) -> bool:
+    """Shall a process of its own write the file? One core is shared better by threads."""
+    if settings.path is None or not hasattr(os, "fork"):
+        return False
+    return settings.store == "process" or (settings.store == "auto" and len(os.sched_getaffinity(0)) > 1)
 
 
 def server_config(settings: Settings) -> ServerConfig:

@@ -29,6 +29,9 @@ class SlowWriter:
         self.waiting.append((batch, done))
         return False
 
+    def look(self) -> bool:
+        return False
+
     async def commit(self) -> None:
         """Store the batch that waits, and tell; it is heard a turn later."""
         batch, done = self.waiting.pop(0)
@@ -276,7 +279,7 @@ def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
 
 
 def _journal(house: House) -> Journal:
-    store: Any = house.runtime.core._store._actor_weakref()
+    store: Any = house.runtime.core._store
     journal: Journal = store._journal
     return journal
 

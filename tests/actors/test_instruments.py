@@ -137,7 +137,7 @@ def test_a_late_wake_up_is_due_until_it_is_dealt_with_and_then_was_late(house: H
 def read_only(house: House) -> Generator[None]:
     """The writer's connection refuses to write."""
     house.settle()
-    store: Any = house.runtime.core._store._actor_weakref()
+    store: Any = house.runtime.core._store
     connection: sqlite3.Connection = store._journal.connection
     connection.execute("PRAGMA query_only = ON")
     yield

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from pykka import ActorRef
 
-from sojourn.actors import store
+from sojourn.actors import keeper
 from sojourn.actors.store import Rest, StoreActor, WriteBatch
 from sojourn.storage import Batch, Journal, StorageError
 
@@ -33,7 +33,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         "CHECKPOINT_EVENTS": 1,
     }
     for name, value in small.items():
-        monkeypatch.setattr(store, name, value)
+        monkeypatch.setattr(keeper, name, value)
 
 
 class Tidied:
@@ -107,7 +107,7 @@ def test_few_events_are_indexed_when_the_last_step_was_long_ago(
 ) -> None:
     tidied.write(1)
     assert tidied.ended() == (8, 0)
-    monkeypatch.setattr(store, "INDEX_AFTER", 0.0)
+    monkeypatch.setattr(keeper, "INDEX_AFTER", 0.0)
     tidied.write(1)
     assert tidied.ended() == (0, 1)
 
@@ -146,9 +146,9 @@ def test_a_slice_of_the_merge_is_as_long_as_its_time_allows(
     path: str, monkeypatch: pytest.MonkeyPatch, took: float, expected: int
 ) -> None:
     """Slow: halved until 256 events. Fast: doubled until 8,192."""
-    monkeypatch.setattr(store, "MERGE_STEPS", (256, 8192))
+    monkeypatch.setattr(keeper, "MERGE_STEPS", (256, 8192))
     instants = iter(range(1_000_000))
-    monkeypatch.setattr(store, "perf_counter", lambda: next(instants) * took)
+    monkeypatch.setattr(keeper, "perf_counter", lambda: next(instants) * took)
     asked: list[int] = []
 
     def merge(_journal: Journal, limit: int = 4096) -> int:

@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 def journal_of(house: House) -> Journal:
     """The journal of an idle runtime; its thread has nothing to do, so this one may touch it."""
     house.settle()
-    store: Any = house.runtime.core._store._actor_weakref()
+    store: Any = house.runtime.core._store
     found: Journal = store._journal
     return found
 
@@ -455,7 +455,8 @@ def test_a_store_that_has_stopped_is_an_answer_too(path: Path) -> None:
     with House(path) as house:
         session = house.create()
         house.settle()
-        house.runtime.core._store.stop()
+        store: Any = house.runtime.core._store
+        store._store.stop()
         with pytest.raises(StorageFailed, match="stopped"):
             say(session, "x")
         assert state(session)["seq"] == 1

@@ -1,0 +1,165 @@
+"""The inside of the process that writes a server's file: one request after the other, until it ends."""
+
+import gc
+import logging
+import os
+import pickle
+import select
+import signal
+import socket
+from collections.abc import Callable
+from threading import Lock
+from time import perf_counter
+from typing import Any, Final
+
+from sojourn.storage import Journal, StorageError, WriteFailed
+
+from .keeper import Keeper
+from .store import Checkpoint, CheckpointActor
+from .store_frames import HEADER, Kind, frame, pack_failure, pack_stored, unpack_batch
+
+logger = logging.getLogger(__name__)
+
+LOOK: Final = 1.0
+"""Seconds of silence after which we look whether the server is still there: somebody else whom it has forked
+may hold its end of the socket open."""
+
+
+class ServerGone(Exception):
+    """The socket has ended."""
+
+
+class StoreServing:
+    """Answers one server."""
+
+    def __init__(self, connection: socket.socket, server: int) -> None:
+        """`server`: its process id."""
+        self._connection = connection
+        self._server = server
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        # Held while a frame is sent: the thread that copies the log answers, too.
+        self._sending = Lock()
+        self._journal: Journal
+        self._keeper: Keeper
+
+    def run(self) -> None:
+        """Serve until the server says `CLOSE`. Raises `ServerGone` when it ends without."""
+        request, kind, body = self._receive()
+        assert kind is Kind.OPEN
+        path, durability = pickle.loads(body)  # noqa: S301  # from our own parent
+        try:
+            journal = self._journal = Journal.open(path, durability, self._server)
+        except Exception as error:  # noqa: BLE001  # whoever asked must hear it, whatever it is
+            self._fail(request, error)
+            return
+        checkpointer = CheckpointActor.start(journal)
+        self._keeper = Keeper(journal, lambda: checkpointer.tell(Checkpoint()), self._is_awaited)
+        self._answer(request, Kind.DONE, pickle.dumps((journal.epoch, journal.next_key)))
+        # A writer that was killed has left runs.
+        self._keeper.rest()
+        while kind is not Kind.CLOSE:
+            request, kind, body = self._receive()
+            if kind is Kind.COMMIT:
+                self._commit(request, body)
+            elif kind is Kind.WORK:
+                self._work(request, body)
+            elif kind is Kind.REST:
+                self._keeper.rest()
+            elif kind is Kind.CHECKPOINT:
+                checkpointer.tell(Checkpoint(self._done(request)))
+        checkpointer.stop()
+        self._keeper.finish()
+        journal.close()
+        self._answer(request, Kind.DONE, pickle.dumps(None))
+
+    def _commit(self, request: int, body: bytes) -> None:
+        count = 0
+        try:
+            batch = unpack_batch(body)
+            begun = perf_counter()
+            self._journal.commit(batch)
+            took = perf_counter() - begun
+        except StorageError as error:
+            self._fail(request, error)
+        except Exception as error:  # whatever it is, nothing was stored and everybody must hear it
+            logger.exception("commit failed")
+            self._fail(request, WriteFailed(self._journal.path, str(error)))
+        else:
+            count = len(batch.events)
+            self._answer(request, Kind.STORED, pack_stored(took, batch))
+        self._keeper.keep_up(count)
+
+    def _work(self, request: int, body: bytes) -> None:
+        try:
+            work: Callable[[Journal], Any] = pickle.loads(body)  # noqa: S301  # from our own parent
+            answer = pickle.dumps(work(self._journal), pickle.HIGHEST_PROTOCOL)
+        except Exception as error:  # noqa: BLE001  # whoever asked must hear it, whatever it is
+            self._fail(request, error)
+        else:
+            self._answer(request, Kind.DONE, answer)
+
+    def _done(self, request: int) -> Callable[[], None]:
+        return lambda: self._answer(request, Kind.DONE, pickle.dumps(None))
+
+    def _fail(self, request: int, error: Exception) -> None:
+        journal_failed = WriteFailed(None, f"{type(error).__name__}: {error}")
+        self._answer(request, Kind.FAILED, pack_failure(error, journal_failed))
+
+    # -- the socket --------------------------------------------------------------------------------
+
+    def _answer(self, request: int, kind: Kind, body: bytes) -> None:
+        with self._sending:
+            try:
+                self._connection.sendall(frame(request, kind, body))
+            except OSError as error:
+                raise ServerGone from error
+
+    def _is_awaited(self) -> bool:
+        return bool(self._poll.poll(0))
+
+    def _receive(self) -> tuple[int, Kind, bytes]:
+        while not self._poll.poll(1000 * LOOK):
+            if os.getppid() != self._server:
+                raise ServerGone
+        length, request, kind = HEADER.unpack(self._read(HEADER.size))
+        return request, Kind(kind), self._read(length)
+
+    def _read(self, size: int) -> bytes:
+        body = bytearray(size)
+        place = memoryview(body)
+        while place:
+            try:
+                count = self._connection.recv_into(place)
+            except OSError as error:
+                raise ServerGone from error
+            if not count:
+                raise ServerGone
+            place = place[count:]
+        return bytes(body)
+
+
+def serve_and_exit(connection: socket.socket, server: int) -> None:
+    """What the forked process does, from its first instruction to its last; it does not return.
+
+    It leaves when the server does, and only then: a signal to the whole group (Ctrl-C) is for the server,
+    which still has to write what is in flight. When the server is killed, nothing is closed in order here
+    either: the file is as after any `kill -9`, and free at once.
+    """
+    status = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        # Who reads the server's output waits for its end, not for ours.
+        os.dup2(nothing, 0)
+        os.dup2(nothing, 1)
+        gc.freeze()  # what the server has made so far is never garbage here
+        StoreServing(connection, server).run()
+        status = 0
+    except ServerGone:
+        status = 0
+    except BaseException:
+        logger.critical("the process that writes the file has failed", exc_info=True)
+    finally:
+        os._exit(status)
