@@ -154,8 +154,7 @@ class Core:
         process = self._process
         if process is None:
             return StoreThread(self.path, self.durability, self.tally)
-        if self.path is None:
-            raise ValueError("a process writes a file: what is in memory stays in ours")
+        assert self.path is not None
         process.open(self.path, self.durability, self.tally)
         return process
 

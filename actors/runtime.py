@@ -63,6 +63,8 @@ class Runtime(Hosted):
                 "memory has no file, the others need one"
             )
             raise ValueError(msg)
+        if store is not None and path is None:
+            raise ValueError("a process of its own writes a file: what is in memory stays in this one")
         super().__init__()
         self.clock: Clock = SystemClock() if clock is None else clock
         self.config = RuntimeConfig() if config is None else config

@@ -87,11 +87,13 @@ def test_a_thread_goes_on_when_the_process_that_writes_is_killed_under_load(serv
         ]
         for number, (text, request_id) in enumerate(asked):
             if number == MESSAGES // 4:
-                os.kill(writer, signal.SIGKILL)
+                os.kill(writer, signal.SIGSTOP)  # so that there is a batch in flight when it dies
                 asked += [
                     (late, wire.send("message:send", session_id=session_id, message_id=late, text=late))
                     for late in (f"late{number}" for number in range(MESSAGES))
                 ]
+                wire.ok("ping")
+                os.kill(writer, signal.SIGKILL)
             reply = wire.reply(request_id)
             if reply["type"] == "error":
                 assert reply["code"] == "storage_failed"
@@ -187,6 +189,40 @@ def test_a_file_that_cannot_be_had_is_said_as_ever(tmp_path: Path) -> None:
     (tmp_path / "sessions.db").write_bytes(b"no database" * 1000)
     with pytest.raises(AssertionError, match="not a Sojourn database"):
         ServerProcess(tmp_path, environment={"SOJOURN_STORE": "process"})
+
+
+PROGRAM = """
+import sys
+from sojourn import Runtime
+from sojourn.actors import StoreProcess
+with Runtime(sys.argv[1], store=StoreProcess.fork()) as runtime:
+    session = runtime.create(user={"user_id": "ada"})
+    session.send("hello").result(10)
+    print([event["text"] for event in session.history().result(10).events if "text" in event])
+    session.erase().result(10)
+"""
+
+
+def test_a_program_that_embeds_it_can_have_one_too(tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM, "utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "own.db")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("['hello']\n", "", 0)
+
+
+def test_memory_has_no_file_for_a_process() -> None:
+    program = PROGRAM.replace("sys.argv[1]", "None")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "a process of its own writes a file" in done.stderr
 
 
 # -- what travels ----------------------------------------------------------------------------------
