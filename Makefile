@@ -24,7 +24,7 @@ demo: $(STAMP) ## start a server, replay real conversations into it, look at wha
 	@$(BIN)/sojourn demo
 
 test: $(STAMP) ## run the tests
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: $(STAMP) ## check the style
 	$(BIN)/ruff check
@@ -49,7 +49,7 @@ pure: ## remove what `make compiled` made
 	rm -rf build actors/*.so gateway/*.so sojourn/*.so
 
 test-compiled: compiled ## run the tests on the compiled build
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 bench: $(STAMP) ## ask every benchmark shortly, and draw what they found (minutes)
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'

@@ -1,10 +1,11 @@
-"""What a server and the process that writes its file say to each other: frames on a socket pair.
+"""What a server and the process that writes its file say to each other: frames on two pipes.
 
 Both ends are one program at one version, so what travels is what Python itself writes: `marshal` for the rows
-of a batch, of which there are very many, `pickle` for what is rare. Nobody else can reach the socket.
+of a batch, of which there are very many, `pickle` for what is rare. Nobody else has the pipes.
 """
 
 import marshal
+import os
 import pickle
 from enum import IntEnum
 from struct import Struct
@@ -47,6 +48,25 @@ class Kind(IntEnum):
 def frame(request: int, kind: Kind, body: bytes = b"") -> bytes:
     """One frame, whole."""
     return HEADER.pack(len(body), request, kind) + body
+
+
+def write_whole(pipe: int, data: bytes) -> None:
+    """Write all of it to a pipe that blocks."""
+    place = memoryview(data)
+    while place:
+        place = place[os.write(pipe, place) :]
+
+
+def read_whole(pipe: int, size: int) -> bytes:
+    """Read so many bytes from a pipe that blocks. Raises `EOFError` when it ends before."""
+    parts: list[bytes] = []
+    while size:
+        part = os.read(pipe, size)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def pack_batch(batch: Batch) -> bytes:

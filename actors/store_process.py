@@ -10,8 +10,8 @@ import logging
 import os
 import pickle
 import signal
-import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 from sojourn.storage import (
@@ -26,14 +26,16 @@ from sojourn.storage import (
 )
 
 from .commits import Done
-from .store_frames import HEADER, Kind, frame, pack_batch, unpack_stored
+from .store_frames import HEADER, Kind, frame, pack_batch, read_whole, unpack_stored, write_whole
 from .store_serving import serve_and_exit
 from .tally import Tally
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_READ: Final = 1 << 18
+_READ: Final = 1 << 16
+_PIPE: Final = 1 << 20
+"""Bytes that may be under way, where that can be chosen; some thousands of messages."""
 
 
 class StoreProcess:
@@ -47,11 +49,12 @@ class StoreProcess:
     epoch: int
     next_key: int
 
-    def __init__(self, connection: socket.socket, pid: int) -> None:
-        """For `fork`."""
+    def __init__(self, answers: int, requests: int, pid: int) -> None:
+        """For `fork`: takes over our ends of two pipes."""
         self.pid = pid
         self.lost = False
-        self._socket = connection
+        self._answers = answers
+        self._requests = requests
         self._loop: asyncio.AbstractEventLoop
         self._tally: Tally
         self._number = 0
@@ -59,19 +62,27 @@ class StoreProcess:
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._incoming = bytearray()
         self._outgoing = bytearray()
-        """What the socket did not take at once."""
+        """What the pipe did not take at once."""
 
     @classmethod
     def fork(cls) -> Self:
-        """Raises `OSError` when the system gives no process, `AttributeError` where there is no fork."""
-        ours, theirs = socket.socketpair()
+        """Raises `OSError` when the system gives no process, `ImportError` where no fork is."""
+        import fcntl  # noqa: PLC0415  # not where there is no fork
+
+        requests_out, requests_in = os.pipe()
+        answers_out, answers_in = os.pipe()
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux: a batch goes through at once
+            with suppress(OSError):
+                fcntl.fcntl(requests_in, fcntl.F_SETPIPE_SZ, _PIPE)
         server = os.getpid()
         pid = os.fork()
         if not pid:
-            ours.close()
-            serve_and_exit(theirs, server)
-        theirs.close()
-        return cls(ours, pid)
+            os.close(requests_in)
+            os.close(answers_out)
+            serve_and_exit(requests_out, answers_in, server)
+        os.close(requests_out)
+        os.close(answers_in)
+        return cls(answers_out, requests_in, pid)
 
     # -- before the loop knows it ------------------------------------------------------------------
 
@@ -103,28 +114,20 @@ class StoreProcess:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on it works for this loop, and nothing waits for it."""
         self._loop = loop
-        self._socket.setblocking(False)
-        loop.add_reader(self._socket, self.look)
+        os.set_blocking(self._answers, False)
+        os.set_blocking(self._requests, False)
+        loop.add_reader(self._answers, self.look)
 
     def _wait_for(self, kind: Kind, body: bytes = b"") -> Any:
         try:
-            self._socket.sendall(frame(0, kind, body))
-            length, _, answered = HEADER.unpack(self._read(HEADER.size))
-            answer: Any = pickle.loads(self._read(length))  # noqa: S301  # from our own child
+            write_whole(self._requests, frame(0, kind, body))
+            length, _, answered = HEADER.unpack(read_whole(self._answers, HEADER.size))
+            answer: Any = pickle.loads(read_whole(self._answers, length))  # noqa: S301  # from our own child
         except (OSError, EOFError) as error:
             raise CannotOpen(self.path, "the process that should write it has ended") from error
         if answered == Kind.FAILED:
             raise answer
         return answer
-
-    def _read(self, size: int) -> bytes:
-        body = b""
-        while len(body) < size:
-            part = self._socket.recv(size - len(body))
-            if not part:
-                raise EOFError
-            body += part
-        return body
 
     # -- on the loop -------------------------------------------------------------------------------
 
@@ -155,7 +158,7 @@ class StoreProcess:
     def look(self) -> bool:
         """Take the answers that have come, as the loop does when it hears of them; were there any?"""
         try:
-            data = self._socket.recv(_READ)
+            data = os.read(self._answers, _READ)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -209,7 +212,7 @@ class StoreProcess:
         data = frame(number, kind, body)
         if not self._outgoing:
             try:
-                data = data[self._socket.send(data) :]
+                data = data[os.write(self._requests, data) :]
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
@@ -217,19 +220,19 @@ class StoreProcess:
                 return number
             if not data:
                 return number
-            self._loop.add_writer(self._socket, self._send_on)
+            self._loop.add_writer(self._requests, self._send_on)
         self._outgoing += data
         return number
 
     def _send_on(self) -> None:
         try:
-            del self._outgoing[: self._socket.send(self._outgoing)]
+            del self._outgoing[: os.write(self._requests, self._outgoing)]
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self._outgoing.clear()
         if not self._outgoing:
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._requests)
 
     def _answered(self, number: int, kind: int, body: bytes) -> None:
         if number in self._commits:
@@ -258,8 +261,8 @@ class StoreProcess:
         if self.lost:
             return
         self.lost = True
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_reader(self._answers)
+        self._loop.remove_writer(self._requests)
         self._bury()
         commits, self._commits = self._commits, {}
         asked, self._asked = self._asked, {}
@@ -274,8 +277,9 @@ class StoreProcess:
 
     def _bury(self) -> None:
         """No two may write one file: whoever comes next finds this one dead."""
-        self._socket.close()
         if self.pid:
+            os.close(self._answers)
+            os.close(self._requests)
             try:
                 # It has said its last word, or nobody hears it: either way all that was answered is stored.
                 os.kill(self.pid, signal.SIGKILL)

@@ -6,7 +6,6 @@ import os
 import pickle
 import select
 import signal
-import socket
 from collections.abc import Callable
 from threading import Lock
 from time import perf_counter
@@ -16,28 +15,38 @@ from sojourn.storage import Journal, StorageError, WriteFailed
 
 from .keeper import Keeper
 from .store import Checkpoint, CheckpointActor
-from .store_frames import HEADER, Kind, frame, pack_failure, pack_stored, unpack_batch
+from .store_frames import (
+    HEADER,
+    Kind,
+    frame,
+    pack_failure,
+    pack_stored,
+    read_whole,
+    unpack_batch,
+    write_whole,
+)
 
 logger = logging.getLogger(__name__)
 
 LOOK: Final = 1.0
 """Seconds of silence after which we look whether the server is still there: somebody else whom it has forked
-may hold its end of the socket open."""
+may hold its end of the pipe open."""
 
 
 class ServerGone(Exception):
-    """The socket has ended."""
+    """The pipe has ended."""
 
 
 class StoreServing:
     """Answers one server."""
 
-    def __init__(self, connection: socket.socket, server: int) -> None:
-        """`server`: its process id."""
-        self._connection = connection
+    def __init__(self, requests: int, answers: int, server: int) -> None:
+        """Two pipes, and the server's process id."""
+        self._requests = requests
+        self._answers = answers
         self._server = server
         self._poll = select.poll()
-        self._poll.register(connection, select.POLLIN)
+        self._poll.register(requests, select.POLLIN)
         # Held while a frame is sent: the thread that copies the log answers, too.
         self._sending = Lock()
         self._journal: Journal
@@ -106,12 +115,12 @@ class StoreServing:
         journal_failed = WriteFailed(None, f"{type(error).__name__}: {error}")
         self._answer(request, Kind.FAILED, pack_failure(error, journal_failed))
 
-    # -- the socket --------------------------------------------------------------------------------
+    # -- the pipes ---------------------------------------------------------------------------------
 
     def _answer(self, request: int, kind: Kind, body: bytes) -> None:
         with self._sending:
             try:
-                self._connection.sendall(frame(request, kind, body))
+                write_whole(self._answers, frame(request, kind, body))
             except OSError as error:
                 raise ServerGone from error
 
@@ -122,24 +131,14 @@ class StoreServing:
         while not self._poll.poll(1000 * LOOK):
             if os.getppid() != self._server:
                 raise ServerGone
-        length, request, kind = HEADER.unpack(self._read(HEADER.size))
-        return request, Kind(kind), self._read(length)
-
-    def _read(self, size: int) -> bytes:
-        body = bytearray(size)
-        place = memoryview(body)
-        while place:
-            try:
-                count = self._connection.recv_into(place)
-            except OSError as error:
-                raise ServerGone from error
-            if not count:
-                raise ServerGone
-            place = place[count:]
-        return bytes(body)
+        try:
+            length, request, kind = HEADER.unpack(read_whole(self._requests, HEADER.size))
+            return request, Kind(kind), read_whole(self._requests, length)
+        except (EOFError, OSError) as error:
+            raise ServerGone from error
 
 
-def serve_and_exit(connection: socket.socket, server: int) -> None:
+def serve_and_exit(requests: int, answers: int, server: int) -> None:
     """What the forked process does, from its first instruction to its last; it does not return.
 
     It leaves when the server does, and only then: a signal to the whole group (Ctrl-C) is for the server,
@@ -155,7 +154,7 @@ def serve_and_exit(connection: socket.socket, server: int) -> None:
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
         gc.freeze()  # what the server has made so far is never garbage here
-        StoreServing(connection, server).run()
+        StoreServing(requests, answers, server).run()
         status = 0
     except ServerGone:
         status = 0

@@ -233,7 +233,7 @@ _TABLE = (
             "request_key": Field(kinds.STRING),
         },
     ),
-    Request(name="session:why", reply="session:why", fields=_SESSION),
+    Request(name="session:why", reply="session:why", roles=STAFF, fields=_SESSION),
 )
 
 REQUESTS: Mapping[str, Request] = {request.name: request for request in _TABLE}

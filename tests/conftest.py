@@ -32,6 +32,12 @@ OF_THE_PROCESS = "sojourn-default-actors"
 """The thread of actors without a loop of their own: made once, kept until the process ends."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one more than can run at once, because many tests wait for a process they have started."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     """Who collects garbage by hand is not to walk through thousands of tests each time."""
     gc.collect()

@@ -2,8 +2,8 @@
 
 One process a test worker has read them; for each command it forks, and the child goes on as
 `python -m sojourn` would: its own arguments, environment, folder, standard streams, modules of the command
-line, exit code. What a fresh interpreter does is tested where it counts (`test_cli_serve.py`, the examples,
-the docs): these start one.
+line, exit code. A script can be run in the same way. What a fresh interpreter does is tested where it counts
+(`test_cli_serve.py`, the examples, the README): these start one.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ class Command:
         stdin: int | None = None,
         stdout: int | None = None,
         stderr: int | None = None,
+        script: Path | None = None,
     ) -> None:
-        """`environment` is the whole of it. The streams are file descriptors; None: nothing, a pipe
-        (`self.stdout`), and where this process's own errors go.
+        """`environment` is the whole of it; a `script` is run instead of `sojourn`. The streams are file
+        descriptors; None: nothing, a pipe (`self.stdout`), and where this process's own errors go.
         """
         status, status_end = os.pipe()
         self._status = status
@@ -69,6 +70,7 @@ class Command:
                 self.stdout = os.fdopen(read, "rb", 0)
                 opened.append(stdout)
             request = {
+                "script": None if script is None else str(script),
                 "words": list(words),
                 "environment": dict(environment),
                 "folder": str(folder or Path.cwd()),
@@ -121,6 +123,24 @@ def run_sojourn(
     timeout: float = 30.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end, as `subprocess.run(…, capture_output=True, text=True)` does."""
+    return _to_its_end(words, environment, folder, stdin, timeout)
+
+
+def run_script(
+    script: Path, *, environment: Mapping[str, str], folder: Path, timeout: float = 30.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a file of Python to its end, in the same way."""
+    return _to_its_end((), environment, folder, "", timeout, script)
+
+
+def _to_its_end(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path | None,
+    stdin: str,
+    timeout: float,
+    script: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
     with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
         given.write(stdin.encode())
         given.seek(0)
@@ -131,6 +151,7 @@ def run_sojourn(
             stdin=given.fileno(),
             stdout=out.fileno(),
             stderr=err.fileno(),
+            script=script,
         )
         try:
             code = command.wait(timeout)
@@ -142,7 +163,7 @@ def run_sojourn(
         for each in (out, err):
             each.seek(0)
             texts.append(each.read().decode())
-        return subprocess.CompletedProcess(["sojourn", *words], code, *texts)
+        return subprocess.CompletedProcess([str(script or "sojourn"), *words], code, *texts)
 
 
 class _Prepared:
@@ -258,10 +279,41 @@ def _end_all(running: dict[int, int]) -> NoReturn:
     sys.exit(0)
 
 
-def _main() -> None:
-    import importlib  # noqa: PLC0415  # of that process alone
-    import runpy  # noqa: PLC0415
+_exit_code = 0
 
+
+def _leave() -> NoReturn:
+    """The last of what a process that ends does by itself, but for taking all its modules apart: that would
+    cost as much as most commands do.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        os._exit(120)
+    os._exit(_exit_code)
+
+
+def _run(script: str | None) -> None:
+    import runpy  # noqa: PLC0415  # of that process alone
+
+    global _exit_code
+    _exit_code = 1  # of what nobody catches
+    try:
+        if script is None:
+            runpy.run_module("sojourn", run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        _exit_code = 0 if end.code is None else end.code if isinstance(end.code, int) else 1
+        raise
+    _exit_code = 0
+
+
+def _main() -> None:
+    import importlib  # noqa: PLC0415
+
+    atexit.register(_leave)  # the first to be told is the last to be called
     for name in READ_BEFORE:
         importlib.import_module(name)
     gc.collect()
@@ -270,13 +322,15 @@ def _main() -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    sys.argv = ["sojourn", *request["words"]]
+    script: str | None = request["script"]
+    sys.argv = [script or "sojourn", *request["words"]]
     given = request["environment"].get("PYTHONPATH", "")
-    sys.path[0:1] = [request["folder"], *filter(None, given.split(os.pathsep))]
+    own = request["folder"] if script is None else str(Path(script).parent)
+    sys.path[0:1] = [own, *filter(None, given.split(os.pathsep))]
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # for as long as the process lives
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-    runpy.run_module("sojourn", run_name="__main__", alter_sys=True)
+    _run(script)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def send(load: Load, peer_name: str) -> LoadResult:
 @pytest.mark.parametrize("peer_name", ["echo", "msgpack"])
 @pytest.mark.parametrize("rate", [None, 2000.0], ids=["closed", "open"])
 def test_every_answer_is_counted(peer_name: str, rate: float | None) -> None:
-    load = Load(connections=7, sessions=3, outstanding=5, seconds=0.3, warmup=0.1, rate=rate, echo=True)
+    load = Load(connections=7, sessions=3, outstanding=5, seconds=0.1, warmup=0.05, rate=rate, echo=True)
     result = send(load, peer_name)
     assert result.is_clean, result
     assert 0 < result.messages <= result.sent == result.answered
@@ -32,7 +32,7 @@ def test_every_answer_is_counted(peer_name: str, rate: float | None) -> None:
 
 
 def test_open_loop_sends_each_message_of_its_schedule() -> None:
-    load = Load(connections=3, seconds=0.3, warmup=0.1, rate=1000.0, echo=True)
+    load = Load(connections=3, seconds=0.075, warmup=0.025, rate=4000.0, echo=True)
     result = send(load, "msgpack")
     assert result.sent == 400
     assert result.messages == 300

@@ -15,16 +15,16 @@ from sojourn.actors.errors import SessionNotFound
 from sojourn.actors.retention import EVENTS_AT_ONCE
 from tests.actors.house import PATIENCE, START, House, say, state, texts
 
-DAY = 86_400.0
+HOUR = 3600.0
+"""From one pass to the next, when sessions are kept for ten of them or more."""
 
 
-def kept(days: float | None, **channels: float | None) -> RuntimeConfig:
-    """Sessions end after a minute, and are kept for that many days; channels may say otherwise."""
+def kept(seconds: float | None, **channels: float | None) -> RuntimeConfig:
+    """Sessions end after a minute, and are kept for so long; channels may say otherwise."""
     return RuntimeConfig(
-        session=SessionConfig(session_timeout=60.0, retention=None if days is None else days * DAY),
+        session=SessionConfig(session_timeout=60.0, retention=seconds),
         channels={
-            name: SessionConfig(session_timeout=60.0, retention=None if each is None else each * DAY)
-            for name, each in channels.items()
+            name: SessionConfig(session_timeout=60.0, retention=each) for name, each in channels.items()
         },
         passivate_after=10.0,
     )
@@ -40,12 +40,12 @@ def stored(path: Path) -> list[str]:
 
 
 def test_a_session_goes_when_its_time_is_over_and_not_before(path: Path) -> None:
-    with House(path, config=kept(10)) as house:
+    with House(path, config=kept(10 * HOUR)) as house:
         session = house.create()
         say(session, "x")
-        house.advance(60 + 10 * DAY - 1)
+        house.advance(60 + 10 * HOUR - 1)
         assert stored(path) == [session.id]
-        house.advance(3601)  # the next pass
+        house.advance(HOUR + 1)  # the next pass
         assert stored(path) == []
         with pytest.raises(SessionNotFound):
             state(session)
@@ -53,13 +53,13 @@ def test_a_session_goes_when_its_time_is_over_and_not_before(path: Path) -> None
 
 
 def test_only_a_row_with_the_id_is_left(path: Path) -> None:
-    with House(path, config=kept(1)) as house:
+    with House(path, config=kept(10 * HOUR)) as house:
         session = house.create()
         say(session, "my words")
-        house.advance(60 + 1.5 * DAY)
+        house.advance(60 + 15 * HOUR)
         ((session_id, at, why),) = rows(path, "SELECT session_id, at, why FROM erasures")
         assert (session_id, why) == (session.id, "retention")
-        assert START + 60 + DAY <= at <= START + 60 + DAY + 3600
+        assert START + 60 + 10 * HOUR <= at <= START + 60 + 11 * HOUR
         tables = rows(
             path, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         )
@@ -69,48 +69,48 @@ def test_only_a_row_with_the_id_is_left(path: Path) -> None:
 
 
 def test_the_end_counts_and_not_the_creation(path: Path) -> None:
-    with House(path, config=kept(1)) as house:
-        session = house.create(timeouts={"session_timeout": 5 * DAY})
-        house.advance(5 * DAY + 0.5 * DAY)
+    with House(path, config=kept(10 * HOUR)) as house:
+        session = house.create(timeouts={"session_timeout": 50 * HOUR})
+        house.advance(55 * HOUR)
         assert state(session)["status"] == "expired"
         assert stored(path) == [session.id]
-        house.advance(DAY)
+        house.advance(10 * HOUR)
         assert stored(path) == []
 
 
 def test_what_is_active_or_closed_stays_however_old(path: Path) -> None:
     forever = {"session_timeout": None, "keep_alive": None}
-    with House(path, config=kept(1)) as house:
+    with House(path, config=kept(10 * HOUR)) as house:
         active, closed = house.create(timeouts=forever), house.create(timeouts=forever)
         closed.close().result(PATIENCE)
-        house.advance(20 * DAY)
+        house.advance(50 * HOUR)
         assert stored(path) == [active.id, closed.id]
 
 
 def test_each_channel_is_kept_as_long_as_it_says(path: Path) -> None:
-    with House(path, config=kept(10, email=None, voice=1)) as house:
+    with House(path, config=kept(20 * HOUR, email=None, voice=10 * HOUR)) as house:
         web, email, _ = (house.create(channel=name) for name in ("web", "email", "voice"))
-        house.advance(2 * DAY)
+        house.advance(12 * HOUR)
         assert stored(path) == [web.id, email.id]
-        house.advance(10 * DAY)
+        house.advance(10 * HOUR)
         assert stored(path) == [email.id]
-        house.advance(50 * DAY)
+        house.advance(30 * HOUR)
         assert stored(path) == [email.id]
 
 
 def test_without_the_setting_everything_is_kept(path: Path) -> None:
     with House(path, config=kept(None)) as house:
         session = house.create()
-        house.advance(1000 * DAY)
+        house.advance(10_000 * HOUR)
         assert stored(path) == [session.id]
         assert house.runtime.core.retention.sessions == 0
 
 
 def test_what_fell_due_while_nobody_served_goes_at_the_start(path: Path) -> None:
-    with House(path, config=kept(1)) as house:
+    with House(path, config=kept(10 * HOUR)) as house:
         old = house.create()
         house.advance(61)
-        house.restart(after=5 * DAY)
+        house.restart(after=50 * HOUR)
         new = house.create()
         house.settle()
         assert stored(path) == [new.id]
@@ -119,7 +119,7 @@ def test_what_fell_due_while_nobody_served_goes_at_the_start(path: Path) -> None
 
 
 def test_more_sessions_than_a_page_and_longer_ones_than_a_slice_go(path: Path) -> None:
-    with House(path, config=kept(1)) as house:
+    with House(path, config=kept(10 * HOUR)) as house:
 
         async def fill() -> list[str]:
             sessions = [house.runtime.create(user={"user_id": f"u{number}"}) for number in range(300)]
@@ -131,9 +131,9 @@ def test_more_sessions_than_a_page_and_longer_ones_than_a_slice_go(path: Path) -
             return [session.id for session in sessions]
 
         ids = house.runtime.run(fill(), PATIENCE)
-        stays = house.create(timeouts={"session_timeout": 50 * DAY})
+        stays = house.create(timeouts={"session_timeout": 500 * HOUR})
         say(stays, "here")
-        house.advance(2 * DAY)
+        house.advance(12 * HOUR)
         assert stored(path) == [stays.id]
         assert rows(path, "SELECT DISTINCT session_id FROM history") == [(stays.id,)]
         assert rows(path, "SELECT count(*) FROM events") == [(2,)]
@@ -142,14 +142,14 @@ def test_more_sessions_than_a_page_and_longer_ones_than_a_slice_go(path: Path) -
 
 
 def test_one_that_is_in_memory_goes_when_it_has_left_it(path: Path) -> None:
-    with House(path, config=replace(kept(1), passivate_after=30 * DAY)) as house:
+    with House(path, config=replace(kept(10 * HOUR), passivate_after=500 * HOUR)) as house:
         session = house.create()
         house.advance(61)
         assert state(session)["status"] == "expired"
-        house.advance(5 * DAY)
+        house.advance(30 * HOUR)
         assert stored(path) == [session.id]
         house.passivate(session)
-        house.advance(3600)
+        house.advance(HOUR)
         assert stored(path) == []
 
 

@@ -53,8 +53,8 @@ def stored(database: Path, kind: str) -> int:
     return count
 
 
-CLOSED = Load(connections=5, sessions=3, outstanding=4, seconds=0.3, warmup=0.1)
-OPEN = Load(connections=7, sessions=2, seconds=0.5, warmup=0.0995, rate=1000)
+CLOSED = Load(connections=5, sessions=3, outstanding=4, seconds=0.1, warmup=0.05)
+OPEN = Load(connections=7, sessions=2, seconds=0.25, warmup=0.04975, rate=2000)
 """600 messages; those from the 100th on fall into the window, and none on its edges."""
 FRAME_BYTES = 140
 """Of a message with a session_id of 30 bytes and a text of 32."""
@@ -79,7 +79,7 @@ def test_open_loop_sends_every_message_that_is_due_and_no_other(
     before = stored(database, "message:received")
     result = run(OPEN, server.address)
     assert result.is_clean, result
-    assert (result.mode, result.sessions, result.intended_rate) == ("open", 14, 1000.0)
+    assert (result.mode, result.sessions, result.intended_rate) == ("open", 14, 2000.0)
     assert (result.sent, result.answered, result.messages) == (600, 600, 500)
     assert stored(database, "message:received") - before == 600
 
@@ -112,7 +112,7 @@ def test_given_sessions_are_written_to(
     file = tmp_path / "ids"
     file.write_text("".join(f"{each}\n" for each in ids))
     made = stored(database, "session:created")
-    load = Load(connections=3, sessions=2, ids=file, seconds=0.2, warmup=0.0)
+    load = Load(connections=3, sessions=2, ids=file, seconds=0.1, warmup=0.0)
     assert run(load, server.address).is_clean
     assert stored(database, "session:created") == made
     with closing(sqlite3.connect(database)) as db:
@@ -127,7 +127,7 @@ def test_given_sessions_are_written_to(
 def test_errors_are_counted_by_their_code(run: Run, server: ServerProcess, tmp_path: Path) -> None:
     file = tmp_path / "ids"
     file.write_text("nobody-1\nnobody-2\n")
-    result = run(Load(connections=2, ids=file, seconds=0.1, warmup=0.0), server.address)
+    result = run(Load(connections=2, ids=file, seconds=0.05, warmup=0.0), server.address)
     assert not result.is_clean
     assert result.error_codes == {"session_not_found": result.errors}
     assert result.errors == result.sent > 0

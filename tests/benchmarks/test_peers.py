@@ -86,7 +86,7 @@ def test_load_of_many_messages_is_answered_once_each(server: ServerProcess) -> N
         loadgen.build()
     except LoadgenUnavailable as error:
         pytest.skip(str(error))
-    load = Load(connections=4, sessions=3, outstanding=5, seconds=0.3, warmup=0.1)
+    load = Load(connections=4, sessions=3, outstanding=5, seconds=0.1, warmup=0.05)
     result = loadgen.run(load, server.address)
     assert result.is_clean, result
     assert 0 < result.sent == result.answered

@@ -1,6 +1,8 @@
 """A real browser on real pages: Chromium (Debian's, or what CHROMIUM names) and a server with its HTTP port.
 
-One browser for the folder's tests, a context of its own for each page: no test sees what another stored.
+One browser for the folder's tests, and one context with a page that stays: a page that comes beside it needs
+no process of its own, which would cost more than most tests do. What a test stored there goes when it ends.
+Who goes offline or moves the clock has a context of its own: both are a context's.
 """
 
 from __future__ import annotations
@@ -27,12 +29,24 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # No process that waits for a page nobody opens; the others are of those that Playwright leaves out.
+    "--disable-features=SpareRendererForSitePerProcess,HttpsUpgrades,MediaRouter,PaintHolding,Translate",
 ]
 SIZES = {"wide": (1360, 860), "phone": (390, 844)}
 
 
+def form(size: str = "wide") -> dict[str, Any]:
+    """Of a context's pages. Without motion: a colour that is half on its way has no contrast to be judged."""
+    width, height = SIZES[size]
+    return {
+        "viewport": {"width": width, "height": height},
+        "reduced_motion": "reduce",
+        "has_touch": size == "phone",
+    }
+
+
 class OpenPage(Protocol):
-    """Opens a view in a context of its own, which ends with the test."""
+    """Opens a view on a page that ends with the test; `alone`: in a context that no other page has."""
 
     def __call__(
         self,
@@ -42,6 +56,7 @@ class OpenPage(Protocol):
         scheme: str = "light",
         stored: dict[str, str] | None = None,
         server: Dashboard | None = None,
+        alone: bool = False,
     ) -> Page: ...
 
 
@@ -81,10 +96,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
         assert not server.complaints()
 
 
+@pytest.fixture(scope="package")
+def shared(browser: Browser) -> Iterator[BrowserContext]:
+    """The context of most pages."""
+    context = browser.new_context(**form())
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, server: Dashboard) -> Iterator[OpenPage]:
+def clean(shared: BrowserContext, server: ServerProcess) -> Iterator[BrowserContext]:
+    """The shared context, which forgets what a test stored in it; cookies there are none."""
+    if not shared.pages:  # the one that stays
+        shared.new_page().goto("http://{}:{}/healthz".format(*server.http_address))
+    before = list(shared.pages)
+    yield shared
+    for page in shared.pages:
+        if page not in before:
+            page.evaluate("localStorage.clear()")
+            page.close()
+    assert shared.cookies() == []
+
+
+@pytest.fixture
+def open_page(browser: Browser, clean: BrowserContext, server: Dashboard) -> Iterator[OpenPage]:
     """Opens pages; a script that fails, or that the content security policy stops, fails the test."""
-    shared = server
+    usual = server
     contexts: list[BrowserContext] = []
     failures: list[str] = []
 
@@ -95,22 +132,24 @@ def open_page(browser: Browser, server: Dashboard) -> Iterator[OpenPage]:
         scheme: str = "light",
         stored: dict[str, str] | None = None,
         server: Dashboard | None = None,
+        alone: bool = False,
     ) -> Page:
-        width, height = SIZES[size]
-        # Without motion: a colour that is half on its way has no contrast to be judged.
-        wanted: Any = {"color_scheme": scheme, "reduced_motion": "reduce", "has_touch": size == "phone"}
-        context = browser.new_context(viewport={"width": width, "height": height}, **wanted)
-        contexts.append(context)
-        context.set_default_timeout(10_000)
-        for key, value in (stored or {}).items():
-            context.add_init_script(f"localStorage.setItem({key!r}, {value!r})")
+        context = clean
+        if alone or size != "wide":
+            context = browser.new_context(**form(size))
+            contexts.append(context)
         page = context.new_page()
+        if scheme == "dark":
+            page.emulate_media(color_scheme="dark")
+        page.set_default_timeout(10_000)
+        for key, value in (stored or {}).items():
+            page.add_init_script(f"localStorage.setItem({key!r}, {value!r})")
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on(
             "console",
             lambda line: failures.append(line.text) if "Content Security Policy" in line.text else None,
         )
-        page.goto(f"{(server or shared).url}/{address}")
+        page.goto(f"{(server or usual).url}/{address}")
         return page
 
     yield open_one

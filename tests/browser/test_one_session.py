@@ -23,7 +23,7 @@ def test_two_pages_and_a_tcp_client_see_everything(open_page: OpenPage, user: Wi
     """All see all; one page is offline for a while and then lacks nothing and has nothing twice."""
     session_id = user.create(user={"user_id": f"user-{uuid4().hex[:8]}"})
     first = open_page(f"#/session/{session_id}")
-    second = open_page(f"#/session/{session_id}")
+    second = open_page(f"#/session/{session_id}", alone=True)
     for page in (first, second):
         expect(page.locator(".talk .link")).to_have_text("live")
     user.ok("message:send", session_id=session_id, text="from TCP")
@@ -112,7 +112,7 @@ def test_countdown_and_expiry_are_on_screen_at_their_second(open_page: OpenPage,
     session_id = user.create(
         user={"user_id": uuid4().hex}, timeouts={"session_timeout": 600, "keep_alive": 60}
     )
-    page = open_page("#/broadcast")
+    page = open_page("#/broadcast", alone=True)
     page.clock.install()
     page.reload()
     page.evaluate("address => { location.hash = address }", f"#/session/{session_id}")

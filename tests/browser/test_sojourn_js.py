@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import BrowserContext, Page
 
 from tests.integration.server_process import ServerProcess
 
@@ -38,15 +38,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: ServerProcess) -> Iterator[Page]:
+def page(clean: BrowserContext, server: ServerProcess) -> Iterator[Page]:
     """A page of the server's origin; an error that nobody caught in it fails the test."""
-    context = browser.new_context()
-    opened = context.new_page()
+    opened = clean.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.goto(origin(server) + "/healthz")
     yield opened
-    context.close()
     assert errors == []
 
 
@@ -148,11 +146,10 @@ def test_a_page_that_was_offline_is_told_what_it_missed_and_sends_what_waited(
 
 
 def test_a_server_that_was_killed_and_is_back_is_found_again(
-    browser: Browser, tmp_path: Path, user_id: str
+    clean: BrowserContext, tmp_path: Path, user_id: str
 ) -> None:
     with ServerProcess(tmp_path, "--http-port", "0") as server:
-        context = browser.new_context()
-        page = context.new_page()
+        page = clean.new_page()
         page.goto(origin(server) + "/healthz")
         port = server.http_address[1]
         run(
@@ -179,7 +176,6 @@ def test_a_server_that_was_killed_and_is_back_is_found_again(
             return events;
             """,
         )
-        context.close()
         assert [(event["seq"], event["text"]) for event in events] == [
             (2, "before"),
             (3, "while it was down"),

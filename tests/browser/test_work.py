@@ -66,7 +66,7 @@ def test_erased_session_is_gone_for_everybody(open_page: OpenPage, user: Wire) -
     """Asked first; the other page that shows it is told, and so is the user."""
     session_id = user.create(user={"user_id": uuid4().hex, "display_name": "Ada"})
     page = open_page(f"#/session/{session_id}")
-    other = open_page(f"#/session/{session_id}")
+    other = open_page(f"#/session/{session_id}", alone=True)
     expect(other.locator(".talk .link")).to_have_text("live")
     page.get_by_role("button", name="Erase…").click()
     asked = page.get_by_role("dialog", name="Erase this session?")
@@ -119,7 +119,7 @@ def test_desk_after_a_break_lacks_nothing(open_page: OpenPage, user: Wire, serve
     queue = f"queue-{uuid4().hex[:6]}"
     mine, mine_name = waiting(user, queue)
     taken, taken_name = waiting(user, queue)
-    desk = open_page("#/desk", stored={"desk": "Bob"})
+    desk = open_page("#/desk", stored={"desk": "Bob"}, alone=True)
     desk.get_by_role("button", name=f"Take {mine_name}").click()
     expect(desk.get_by_label(f"Write to {mine_name}")).to_be_visible()
     desk.context.set_offline(True)
@@ -170,7 +170,7 @@ def test_broadcast_larger_than_a_request_is_one_broadcast(open_page: OpenPage, s
 def test_what_is_refused_for_a_moment_is_asked_again(open_page: OpenPage, user: Wire) -> None:
     """Bad answers: 429 to a list, 503 to a stream. Nobody has to press anything."""
     session_id = user.create(user={"user_id": uuid4().hex, "display_name": "Ada"})
-    page = open_page("#/broadcast")
+    page = open_page("#/broadcast", alone=True)
     page.clock.install()
     lists = refuse_first(page, "**/v1/sessions?*", 429, "overloaded")
     streams = refuse_first(page, "**/v1/sessions/*/events*", 503, "draining")
@@ -190,7 +190,7 @@ def test_what_is_refused_for_a_moment_is_asked_again(open_page: OpenPage, user: 
 
 def test_a_search_that_is_being_built_is_no_failure(open_page: OpenPage) -> None:
     """Bad answers: 429 while there is no index, then one far behind. Asked again until it is whole."""
-    page = open_page("#/broadcast")
+    page = open_page("#/broadcast", alone=True)
     page.clock.install()
     refused: dict[str, Any] = {"code": "overloaded", "message": "Not yet.", "details": {"behind": 120_000}}
     gone: dict[str, Any] = {"sessions": [], "hits": [], "total": 0, "cursor": None, "behind": 80_000}

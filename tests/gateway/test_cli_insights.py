@@ -235,7 +235,8 @@ def test_when_the_server_is_killed_its_follower_ends_and_a_command_goes_on(tmp_p
 
 
 def test_insights_can_be_turned_off_and_memory_has_none(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, insights=True, environment={"SOJOURN_INSIGHTS": "false"}) as server:
+    alone = {"SOJOURN_INSIGHTS": "false", "SOJOURN_STORE": "thread"}
+    with ServerProcess(tmp_path, insights=True, environment=alone) as server:
         server.connect().ok("ping")
         assert psutil.Process(server.pid).children() == []
     with ServerProcess(tmp_path, memory=True, insights=True) as server:

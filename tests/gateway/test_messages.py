@@ -273,6 +273,7 @@ ROLES = {
     "session:tag": {"agent", "service"},
     "session:remind": {"agent", "service"},
     "session:fork": {"agent", "service"},
+    "session:why": {"agent", "service"},
     "session:list": {"agent", "service"},
     "broadcast:send": {"agent", "service"},
     "watch": {"agent", "service"},

@@ -21,7 +21,7 @@ from sojourn.storage import Reader
 from tests.integration.server_process import ServerProcess
 from tests.prepared import run_sojourn
 
-LIMIT = 80
+LIMIT = 40
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_virtual_replay_counts_what_the_model_counts(
 
 def test_virtual_replay_stores_what_it_counts(conversations: list[Conversation], tmp_path: Path) -> None:
     path = tmp_path / "replay.db"
-    few = conversations[:40]
+    few = conversations[:20]
     result = virtual(few, 60, path)
     stored: list[tuple[str, bool]] = []
     with Reader.open(str(path)) as reader:

@@ -243,32 +243,3 @@ def test_a_connection_that_ends_is_no_longer_attached_and_harms_nobody(
     for _ in range(5):
         user.ok("message:send", session_id=session_id, text="x")
     assert len(other.pushed(session_id)) == 5
-
-
-def test_the_attachments_of_one_connection_are_bounded(connect: Connect, user_id: str, channel: str) -> None:
-    wire, witness = connect(), connect("service")
-    bound = wire.ok("hello", protocol=1)["limits"]["max_attachments"]
-    first = last = ""
-    for start in range(0, bound, 500):
-        block = range(start, min(start + 500, bound))
-        ids = wire.send_many(
-            [
-                ("session:create", {"user": {"user_id": f"{user_id}-{number}"}, "channel": channel})
-                for number in block
-            ]
-        )
-        made = [wire.reply(request_id)["session_id"] for request_id in ids]
-        first, last = first or made[0], made[-1]
-    person = {"user_id": user_id}
-    for kind, payload in (
-        ("session:create", {"user": person}),
-        ("message:send", {"user": person, "text": "x"}),
-    ):
-        error = wire.refused(kind, **payload)
-        assert error["code"] == "too_many_attachments"
-        assert "max_attachments" in error["details"] or "max_attachments" in error["details"].values()
-    assert witness.ok("session:list", user_id=user_id)["sessions"] == [], "refused before anything is stored"
-    assert wire.ok("message:send", session_id=last, text="attached already")
-    assert wire.ok("message:send", user=person, text="x", attach=False)["created"]
-    wire.ok("session:detach", session_id=first)
-    assert wire.ok("session:create", user=person)
