@@ -39,8 +39,23 @@ class Ahead:
         """Store all that waits; from any thread."""
         with self._storing:
             while self._waiting:
-                batch = self._waiting.popleft()
+                batch = self._next()
                 try:
                     self._commit(batch)
                 except StorageError as error:
                     logger.critical("%d events that were acknowledged are lost: %s", len(batch.events), error)
+
+    def _next(self) -> Batch:
+        """What waits longest, with the events of those behind it that hold nothing else.
+
+        Who sends one message at a time has a batch for each, and a transaction is dearer than a message.
+        """
+        waiting = self._waiting
+        batch = waiting.popleft()
+        if not (waiting and batch.is_events_alone() and waiting[0].is_events_alone()):
+            return batch
+        together = Batch()
+        events = together.events = batch.events.copy()
+        while waiting and waiting[0].is_events_alone() and len(events) + len(waiting[0].events) <= AHEAD:
+            events += waiting.popleft().events
+        return together

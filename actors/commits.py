@@ -194,7 +194,17 @@ class GroupCommit:
         """Have the gathering batch committed as soon as the store is free."""
         if not self._armed and self._in_flight is None:
             self._armed = True
-            self._loop.call_soon(self._start)
+            self._loop.call_soon(self.start)
+
+    def hold(self) -> None:
+        """Have nothing begin by itself until `start`: what is taken until then goes together."""
+        self._armed = True
+
+    def start(self) -> None:
+        """Begin the commit of what has gathered now, not in the loop's next turn, if the store is free."""
+        self._armed = False
+        if self._in_flight is None and not self.gathering.is_empty():
+            self._begin()
 
     def after(self, gathering: Gathering | None, target: Any, value: Any) -> None:
         """Hand `value` to `target` when the batch is committed; at once when there is none to wait for."""
@@ -233,11 +243,6 @@ class GroupCommit:
             return self._looks % LOOK_AFTER == 0 and self._writer.look()
         self._finish()
         return True
-
-    def _start(self) -> None:
-        self._armed = False
-        if self._in_flight is None and not self.gathering.is_empty():
-            self._begin()
 
     def _begin(self) -> bool:
         """Hand the gathering batch over; True when that was enough, and its answers were given."""

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from .futures import LoopFuture
+from .waking import Wakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class Dispatcher:
         own: OwnLoop | None = None,
     ) -> None:
         self.loop = loop
+        self.wakes = Wakes(loop)
         self.dead_letter: Callable[[Envelope[Any], Reason], object] | None = dead_letter
         self.thread_id: int | None = None
         if asyncio._get_running_loop() is loop:  # noqa: SLF001 - documented for libraries; the public one raises

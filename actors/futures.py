@@ -9,16 +9,17 @@ Should Pykka build its hooks in another way one day, they too run in a thread: s
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import sys
 import threading
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from pykka import Future, Timeout
+
+from .waking import Waiter, Wakes, new_waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -30,7 +31,7 @@ __all__ = ["LOCK", "LoopFuture", "WouldDeadlock"]
 
 T = TypeVar("T")
 
-_PENDING: Any = object()
+PENDING: Final[Any] = object()
 
 # Guards the step of every future and stop flag from waiting to done, for a few instructions and never while
 # user code runs. One for all, because a lock each is more memory than the rest of the future. Reentrant: a
@@ -48,6 +49,8 @@ class Producer(Protocol):
     """What knows the thread that resolves a future."""
 
     thread_id: int | None
+    wakes: Wakes
+    """Of its loop."""
 
 
 class LoopFuture(Future[T]):
@@ -65,6 +68,7 @@ class LoopFuture(Future[T]):
         "_left_to_reader",
         "_traceback",
         "_value",
+        "_waiter",
         "producer",
     )
 
@@ -73,25 +77,28 @@ class LoopFuture(Future[T]):
     _traceback: TracebackType | None
     _hook_lock: threading.RLock
     _left_to_reader: bool
+    _waiter: Waiter | None
+    """The first task that awaits it; further ones have a callback."""
 
     producer: Producer | None
     """The dispatcher whose loop will resolve it, set by the mailbox that took the message; None: any thread
     may."""
 
     def __init__(self) -> None:  # not Pykka's own: it would set fields that are not used here
-        self._value: Any = _PENDING
+        self._value: Any = PENDING
         self._error = None
         self._get_hook = None
         self._callbacks = None
+        self._waiter = None
         self.producer = None
 
     def __repr__(self) -> str:
-        state = "pending" if self._value is _PENDING else "failed" if self._error is not None else "done"
+        state = "pending" if self._value is PENDING else "failed" if self._error is not None else "done"
         return f"<LoopFuture {state}>"
 
     def done(self) -> bool:
         """True once it holds a value or an exception; a derived future does once somebody waited for it."""
-        return self._value is not _PENDING
+        return self._value is not PENDING
 
     def get(self, *, timeout: float | None = None) -> T:
         """The value, or its exception raised, waited for up to `timeout` seconds (None: as long as it takes).
@@ -99,7 +106,7 @@ class LoopFuture(Future[T]):
         Raises `pykka.Timeout` when it takes longer, and `WouldDeadlock` instead of waiting on the very thread
         that has to resolve it.
         """
-        if self._value is _PENDING:
+        if self._value is PENDING:
             if self._get_hook is None:
                 self._wait(timeout)
             else:
@@ -119,18 +126,22 @@ class LoopFuture(Future[T]):
         finally:
             del self  # as in get
 
-    def __await__(self) -> Generator[None, None, T]:
-        if self._value is _PENDING:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            wake = partial(_wake, waiter, loop)
-            self.add_done_callback(wake)
+    def __await__(self) -> Generator[Any, None, T]:
+        if self._value is PENDING:
+            producer = self.producer
+            here = threading.get_ident()
+            if producer is not None and producer.thread_id == here:
+                waiter = Waiter(producer.wakes, here)
+                self._have_woken(waiter)
+            else:
+                waiter = new_waiter()
+                self.add_done_callback(waiter.wake)
             try:
-                yield from waiter
+                yield waiter
             finally:
-                if self._value is _PENDING:
-                    self._forget(wake)
-        if self._value is not _PENDING and self._error is None:  # in this order: the error is set first
+                if self._value is PENDING:
+                    self._let_sleep(waiter)
+        if self._value is not PENDING and self._error is None:  # in this order: the error is set first
             return cast("T", self._value)
         try:
             return self.get()
@@ -139,13 +150,34 @@ class LoopFuture(Future[T]):
 
     __iter__ = __await__
 
+    def _have_woken(self, waiter: Waiter) -> None:
+        """On the thread of its producer."""
+        if self._waiter is not None or self._get_hook is not None:
+            self.add_done_callback(waiter.wake)
+            return
+        # Only this thread gives it a waiter, so this needs no lock. The rest is looked at after that, while
+        # who resolves it takes the waiter after the value: one of the two sees the other.
+        self._waiter = waiter
+        if self._value is not PENDING:
+            waiter.wake()
+        elif self._get_hook is not None:
+            self._drive()
+
+    def _let_sleep(self, waiter: Waiter) -> None:
+        with LOCK:
+            first = self._waiter is waiter
+            if first:
+                self._waiter = None
+        if not first:
+            self._forget(waiter.wake)
+
     def add_done_callback(self, fn: Callable[[LoopFuture[T]], object]) -> None:
         """Have `fn(self)` called once it is done: at once if it is, else in the thread that resolves it.
 
         What `fn` raises is logged. Asking a derived future for a callback sets off its evaluation.
         """
         with LOCK:
-            done = self._value is not _PENDING
+            done = self._value is not PENDING
             undriven = self._callbacks is None and self._get_hook is not None
             if not done:
                 if self._callbacks is None:
@@ -159,10 +191,13 @@ class LoopFuture(Future[T]):
     def set(self, value: T | None = None) -> None:
         """Resolve it with `value`, which must not be changed afterwards: it is not copied."""
         with LOCK:
-            if self._value is not _PENDING or self._get_hook is not None:
+            if self._value is not PENDING or self._get_hook is not None:
                 raise queue.Full
             self._value = value
-            callbacks, self._callbacks = self._callbacks, None
+            callbacks, waiter = self._callbacks, self._waiter
+            self._callbacks = self._waiter = None
+        if waiter is not None:
+            waiter.wake()
         if callbacks is not None:
             for fn in callbacks:
                 _call(fn, self)
@@ -183,22 +218,25 @@ class LoopFuture(Future[T]):
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """Have the value produced by `func(timeout)`, once, when it is first waited for."""
         with LOCK:
-            if self._value is not _PENDING:
+            if self._value is not PENDING:
                 raise queue.Full
             self._hook_lock = threading.RLock()
             self._left_to_reader = False
             self._get_hook = func
-            waited_for = self._callbacks is not None
+            waited_for = self._callbacks is not None or self._waiter is not None
         if waited_for:
             self._drive()
 
     def _resolve(self, value: Any, error: BaseException | None, traceback: TracebackType | None) -> None:
         with LOCK:
-            if self._value is not _PENDING:
+            if self._value is not PENDING:
                 raise queue.Full
             self._error, self._traceback = error, traceback
             self._value = value  # last: whoever sees it done without the lock must see its error too
-            callbacks, self._callbacks = self._callbacks, None
+            callbacks, waiter = self._callbacks, self._waiter
+            self._callbacks = self._waiter = None
+        if waiter is not None:
+            waiter.wake()
         for fn in callbacks or ():
             _call(fn, self)
 
@@ -217,7 +255,7 @@ class LoopFuture(Future[T]):
             arrived = gate.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         finally:
             self._forget(opener)
-        if not arrived and self._value is _PENDING:
+        if not arrived and self._value is PENDING:
             raise Timeout(f"{timeout} seconds")
 
     def _forget(self, fn: Callable[[LoopFuture[T]], object]) -> None:
@@ -267,7 +305,7 @@ class LoopFuture(Future[T]):
 
     def _run_hook(self, timeout: float | None, *, reading: bool) -> None:
         assert self._get_hook is not None
-        if self._value is not _PENDING:
+        if self._value is not PENDING:
             return
         try:
             value = self._get_hook(timeout)
@@ -290,22 +328,6 @@ def _call(fn: Callable[[LoopFuture[T]], object], future: LoopFuture[T]) -> None:
 
 def _open(gate: threading.Lock, _future: object) -> None:
     gate.release()
-
-
-def _wake(waiter: asyncio.Future[None], loop: asyncio.AbstractEventLoop, _future: object) -> None:
-    if asyncio._get_running_loop() is loop:  # noqa: SLF001 - documented for libraries; the public one raises
-        if not waiter.done():
-            waiter.set_result(None)
-        return
-    try:
-        loop.call_soon_threadsafe(_wake_on_loop, waiter)
-    except RuntimeError:  # that loop has been closed: nobody waits there any more
-        return
-
-
-def _wake_on_loop(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _sources(hook: Callable[[float | None], Any]) -> list[LoopFuture[Any]] | None:

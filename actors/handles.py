@@ -23,7 +23,7 @@ from .answers import (
     Tagged,
 )
 from .errors import InvalidRequest
-from .futures import LoopFuture
+from .futures import PENDING, LoopFuture
 from .mail import Caller
 from .messages import (
     Assign,
@@ -79,7 +79,13 @@ class SentMessage(LoopFuture[Accepted]):
 
     def __init__(self, nobody: str | None) -> None:
         """`nobody`: why there will be no answer; None: the agent gives one."""
-        super().__init__()
+        # As the base class has it, without the call: a program makes one for each message.
+        self._value = PENDING
+        self._error = None
+        self._get_hook = None
+        self._callbacks = None
+        self._waiter = None
+        self.producer = None
         self._nobody = nobody
         self._answer: LoopFuture[Message] | None = LoopFuture() if nobody is None else None
 
@@ -175,8 +181,13 @@ class SessionHandle:
         """Store a message: `author` is `user`, `ai`, `human` or `system`; at least one of text, data,
         attachments. `ai` is for a program that answers by itself, rather than with the runtime's `agent`.
         """
+        session_id = self._id or self.id
+        if data is None and attachments is None and context is None and author_id is None:
+            sent = self._runtime.send_text(session_id, author, message_id, text)
+            if sent is not None:
+                return sent
         return self._runtime.send_to(
-            self._id or self.id,
+            session_id,
             text,
             message_id=message_id,
             data=data,

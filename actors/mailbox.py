@@ -23,6 +23,7 @@ from pykka import ActorDeadError
 from pykka.messages import _ActorStop  # pyright: ignore[reportPrivateUsage]  # the message of ActorRef.stop
 
 from .futures import LOCK, LoopFuture
+from .waking import Wakes
 
 if TYPE_CHECKING:
     from pykka._envelope import Envelope
@@ -67,6 +68,7 @@ class Dispatching(Protocol):
     """What a mailbox needs of its dispatcher."""
 
     thread_id: int | None
+    wakes: Wakes
 
     def schedule(self, mailbox: Mailbox) -> None: ...
 

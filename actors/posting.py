@@ -5,11 +5,14 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .core import Core
 from .errors import Draining
 from .futures import LoopFuture
+
+if TYPE_CHECKING:
+    from .commits import GroupCommit
+    from .core import Core
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +26,11 @@ class Posting:
     From another thread a step is posted: the loop is called once for all that is posted in a burst.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: "Core") -> None:
         self._core = core
+        self._commits: GroupCommit | None = None
+        """To be begun as soon as all that was posted is taken: who waits in another thread waits for each
+        turn of the loop. None: the file paces them."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id: int | None = None
         self._posted: deque[Posted] = deque()
@@ -32,9 +38,15 @@ class Posting:
         self._ended = False
 
     def open(self) -> None:
-        """Take steps from now on, on the running loop."""
+        """Take steps from now on, on the running loop; the core has started."""
+        if self._core.durability == "memory":
+            self._commits = self._core.commits
         self._loop = asyncio.get_running_loop()
         self._thread_id = get_ident()
+
+    def is_here(self) -> bool:
+        """Is the caller on the loop thread?"""
+        return get_ident() == self._thread_id
 
     def end(self) -> None:
         """Take none any more; whoever waits for one hears `Draining`."""
@@ -73,12 +85,19 @@ class Posting:
     def _take_posted(self) -> None:
         self._called = False  # before the look, so that who posts behind it calls again
         posted = self._posted
-        for _ in range(len(posted)):
-            step, arguments, future = posted.popleft()
-            try:
-                self._take(step, arguments, future)
-            except Exception:
-                logger.exception("a step from another thread failed")
+        commits = self._commits
+        if commits is not None:
+            commits.hold()
+        try:
+            for _ in range(len(posted)):
+                step, arguments, future = posted.popleft()
+                try:
+                    self._take(step, arguments, future)
+                except Exception:
+                    logger.exception("a step from another thread failed")
+        finally:
+            if commits is not None:
+                commits.start()
 
     def _refuse_posted(self) -> None:
         """Nobody will take what is posted; from any thread."""

@@ -15,7 +15,7 @@ from .broadcast import BroadcastOutcome, Progress
 from .clock import Clock, SystemClock
 from .config import RuntimeConfig
 from .core import Core
-from .delivery import Viewed, deliver, deliver_text
+from .delivery import Texts, Viewed, deliver
 from .desk import Waiting
 from .errors import InvalidRequest
 from .expected import ExpectedAnswers
@@ -26,7 +26,7 @@ from .mail import Request
 from .outgoing import whole_broadcast, whole_message
 from .posting import Posting
 from .store_process import StoreProcess
-from .values import check_map, check_text, check_timeouts, check_user, is_plain_text
+from .values import check_map, check_text, check_timeouts, check_user
 
 
 @runtime_checkable
@@ -73,12 +73,18 @@ class Runtime(Hosted):
         self._expected = ExpectedAnswers(self.core, agent)
         self._posting = Posting(self.core)
         self._do = self._posting.do
+        self._texts = Texts(self.core, self._posting)
+        self.send_text: Callable[[str, str, Any, Any], SentMessage | None] = (
+            self._texts.send if agent is None else _no_short_way
+        )
+        """What `SessionHandle.send` tries first; None: `send_to` is to do it."""
 
     async def start(self) -> None:
         """Open the file on the running loop; `async with` does it."""
         self._enter_loop()
-        self._posting.open()
         self.core.start()
+        self._posting.open()
+        self._texts.open()
         self._expected.open()
         if isinstance(self.clock, Driving):
             self.clock.drives(self)
@@ -221,25 +227,17 @@ class Runtime(Hosted):
         author_id: str | None = None,
     ) -> SentMessage:
         """A message to one session."""
+        if data is None and attachments is None and context is None and author_id is None:
+            plain = self.send_text(session_id, author, message_id, text)
+            if plain is not None:
+                return plain
         sent = self._expected.sent(author)
-        now = self.clock.now()
-        if (
-            is_plain_text(text)
-            and (message_id is None or is_plain_text(message_id))
-            and data is None
-            and attachments is None
-            and context is None
-            and author_id is None
-            and not self._has_agent
-        ):
-            self._do(deliver_text, (self.core, sent, session_id, author, message_id, text, now), sent)
-        else:
-            listener = self._expected.listener
-            message = whole_message(
-                now, text, message_id, data, attachments, context, author, author_id, listener
-            )
-            message.reply_to = sent
-            self._do(deliver, (self.core, session_id, message), sent)
+        now, listener = self.clock.now(), self._expected.listener
+        message = whole_message(
+            now, text, message_id, data, attachments, context, author, author_id, listener
+        )
+        message.reply_to = sent
+        self._do(deliver, (self.core, session_id, message), sent)
         return sent
 
     def broadcast(
@@ -329,3 +327,7 @@ class Runtime(Hosted):
         request.reply_to = future if view is None else Viewed(future, view)
         self._do(deliver, (self.core, session_id, request), future)
         return future
+
+
+def _no_short_way(_session_id: str, _author: str, _message_id: Any, _text: Any) -> None:
+    """An agent is to answer: every message goes the whole way."""

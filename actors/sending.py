@@ -19,7 +19,7 @@ from .packing import pack, pack_message
 from .patching import merge
 from .reading import look_up_message, same_again
 from .scoping import checked_patch
-from .session import Elsewhere, SessionActor, Waiting
+from .session import Elsewhere, SessionActor, Waiting, keep
 from .state import CREATED, REOPENED, SERVER_MADE, Session
 
 MESSAGE: Final = EVENT_TYPES["message:received"]
@@ -88,7 +88,7 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
     else:
         body = _pack_whole_message(request, message_id)
     session.apply_message(at, author, message_id, flags)
-    actor.keep(MESSAGE, body, at, flags, origin)
+    keep(actor, session, actor.shared, MESSAGE, body, at, flags, origin)
     if change is not None:
         actor.shared.scopes.keep(change, actor.join())
     if agent is not None and author == "user" and session.handling is Handling.AI:
@@ -133,7 +133,7 @@ def take_text(
     actor.touched = True
     flags = shared.message_flags[author]
     session.apply_message(now, author, message_id, flags)
-    actor.keep(MESSAGE, pack_message(author, message_id, text), now, flags, origin)
+    keep(actor, session, shared, MESSAGE, pack_message(author, message_id, text), now, flags, origin)
     if session.due_at < actor.wake_at:
         shared.wheel.file(actor, session.due_at)
     return session.seq

@@ -30,7 +30,7 @@ from .state import Session
 from .stop_flag import StopFlag
 
 if TYPE_CHECKING:
-    from .commits import Gathering
+    from .commits import Gathering, GroupCommit
     from .mail import ReplyTarget
     from .shared import Shared
 
@@ -58,6 +58,49 @@ class Elsewhere:
 
 
 ELSEWHERE: Final = Elsewhere()
+
+
+# What every message passes is a function rather than a method: compiled code calls it directly, and has no
+# bound method made of an actor that is not compiled.
+
+
+def keep(
+    actor: "SessionActor",
+    session: Session,
+    shared: "Shared",
+    code: int,
+    body: bytes,
+    at: float,
+    flags: int,
+    cause: Subscriber | None,
+) -> "Gathering":
+    """`SessionActor.keep`, of an actor whose session and house are at hand; the event's batch."""
+    batch = join(actor, shared.commits)
+    row: EventRow = (session.key, session.seq, at, code, flags, body)
+    batch.events.append(row)
+    newest = actor.newest
+    if newest is not None:
+        newest.add(row)
+    others = shared.audience.others(session.session_id, cause)
+    if others:
+        frame = visible(row, session.session_id, shared.sensitive)
+        for subscriber in others:
+            batch.owed.append((subscriber, frame))
+    if session.due_at < actor.stored_due:
+        actor.stored_due = batch.deadlines[session.key] = session.due_at
+    if session.seq >= actor.snapshot_at:
+        actor.snapshot()
+    return batch
+
+
+def join(actor: "SessionActor", commits: "GroupCommit") -> "Gathering":
+    """`SessionActor.join`, of an actor whose house's commits are at hand."""
+    batch = commits.gathering
+    if actor.batch is not batch:
+        actor.batch = batch
+        batch.actors.append(actor)
+        commits.arm()
+    return batch
 
 
 @mypyc_attr(native_class=False)  # Pykka's actors are not
@@ -202,34 +245,11 @@ class SessionActor(LoopActor):
         """Hand the event just folded in to the gathering commit, and have it pushed to the others after
         that.
         """
-        session = self.session
-        shared = self.shared
-        batch = shared.commits.gathering
-        if self.batch is not batch:
-            self.join()
-        row: EventRow = (session.key, session.seq, at, code, flags, body)
-        batch.events.append(row)
-        if self.newest is not None:
-            self.newest.add(row)
-        others = shared.audience.others(session.session_id, cause)
-        if others:
-            frame = visible(row, session.session_id, shared.sensitive)
-            for subscriber in others:
-                batch.owed.append((subscriber, frame))
-        if session.due_at < self.stored_due:
-            self.stored_due = batch.deadlines[session.key] = session.due_at
-        if session.seq >= self.snapshot_at:
-            self.snapshot()
+        keep(self, self.session, self.shared, code, body, at, flags, cause)
 
     def join(self) -> "Gathering":
         """Take part in the batch that gathers now."""
-        commits = self.shared.commits
-        batch = commits.gathering
-        if self.batch is not batch:
-            self.batch = batch
-            batch.actors.append(self)
-            commits.arm()
-        return batch
+        return join(self, self.shared.commits)
 
     def put_first_row(self, request_key: str | None, token_hash: bytes) -> None:
         """Have the new session's row made with the same commit as its first event."""

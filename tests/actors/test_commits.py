@@ -101,6 +101,32 @@ def test_what_arises_in_one_turn_is_one_commit(writer: SlowWriter) -> None:
     asyncio.run(run())
 
 
+def test_what_is_held_goes_together_and_at_once(writer: SlowWriter) -> None:
+    async def main() -> None:
+        commits = GroupCommit(asyncio.get_running_loop(), writer, lost_actors)
+        commits.hold()
+        add(commits, 1)
+        await turn()
+        add(commits, 2)
+        assert not writer.waiting
+        commits.start()
+        assert [len(batch.events) for batch, _ in writer.waiting] == [2]
+        commits.hold()
+        add(commits, 3)
+        commits.start()  # the store is busy: the next one follows when it is free
+        assert len(writer.waiting) == 1
+        await writer.commit()
+        await writer.commit()
+        assert commits.idle
+        assert writer.stored() == [1, 2, 3]
+        add(commits, 4)
+        await turn()
+        assert len(writer.waiting) == 1  # nothing is held any more
+        await writer.commit()
+
+    asyncio.run(main())
+
+
 def test_one_commit_is_in_flight_and_the_next_batch_gathers_meanwhile(writer: SlowWriter) -> None:
     async def run() -> None:
         commits = GroupCommit(asyncio.get_running_loop(), writer, lost_actors)

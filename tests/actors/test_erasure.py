@@ -47,7 +47,7 @@ def test_an_erased_session_is_gone_with_its_history(path: Path, when: str) -> No
         say(other, "stays")
         STATES[when](house, session)
         count = state(session)["seq"]
-        assert session.erase().result(PATIENCE) [:2] == (1, count)
+        assert session.erase().result(PATIENCE)[:2] == (1, count)
         with pytest.raises(SessionNotFound):
             state(session)
         with pytest.raises(SessionNotFound):
