@@ -26,6 +26,7 @@ COMPILED = (
     "sojourn/actors/waking.py",
     "sojourn/gateway/acknowledgements.py",
     "sojourn/gateway/checking.py",
+    "sojourn/gateway/flushing.py",
     "sojourn/gateway/framing.py",
     "sojourn/gateway/message_requests.py",
     "sojourn/gateway/messages.py",

@@ -242,6 +242,7 @@ class Core:
         """Wait until it is idle: every consequence of what happened so far has happened."""
         while not self.idle:
             await self.commits.flushed()
+            await self.reads.finished()
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
@@ -255,6 +256,7 @@ class Core:
             self.agent.stop()
         while not (self.dispatcher.idle and self.commits.idle and self.reads.idle and self.forks.idle):
             await self.commits.flushed()
+            await self.reads.finished()
             await asyncio.sleep(0)
         await self._save_all()
         self.registry.retire_all()

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 import pykka
@@ -118,6 +119,12 @@ class Reads:
         )
         return await future
 
+    async def finished(self) -> None:
+        """Wait for the reads that are under way."""
+        if self._under_way:
+            with suppress(pykka.ActorDeadError):
+                await self.get(_nothing)
+
     def load(
         self,
         session_id: str,
@@ -200,6 +207,10 @@ class Reads:
                     logger.exception("session %s was not loaded, and nobody could be told", session_id)
 
         self.ask(lambda reader: reader.load(ids), done, failed)
+
+
+def _nothing(_reader: Reader) -> None:
+    """What is asked behind all others."""
 
 
 class _Page:

@@ -157,6 +157,8 @@ class StoreProcess:
 
     def look(self) -> bool:
         """Take the answers that have come, as the loop does when it hears of them; were there any?"""
+        if self.lost:  # the number of our pipe may be another's by now
+            return False
         try:
             data = os.read(self._answers, _READ)
         except (BlockingIOError, InterruptedError):

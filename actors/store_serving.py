@@ -49,6 +49,7 @@ class StoreServing:
         self._poll.register(requests, select.POLLIN)
         # Held while a frame is sent: the thread that copies the log answers, too.
         self._sending = Lock()
+        self._path: str | None = None
         self._journal: Journal
         self._keeper: Keeper
 
@@ -56,9 +57,9 @@ class StoreServing:
         """Serve until the server says `CLOSE`. Raises `ServerGone` when it ends without."""
         request, kind, body = self._receive()
         assert kind is Kind.OPEN
-        path, durability = pickle.loads(body)  # noqa: S301  # from our own parent
+        self._path, durability = pickle.loads(body)  # noqa: S301  # from our own parent
         try:
-            journal = self._journal = Journal.open(path, durability, self._server)
+            journal = self._journal = Journal.open(self._path, durability, self._server)
         except Exception as error:  # noqa: BLE001  # whoever asked must hear it, whatever it is
             self._fail(request, error)
             return
@@ -93,7 +94,7 @@ class StoreServing:
             self._fail(request, error)
         except Exception as error:  # whatever it is, nothing was stored and everybody must hear it
             logger.exception("commit failed")
-            self._fail(request, WriteFailed(self._journal.path, str(error)))
+            self._fail(request, WriteFailed(self._path, str(error)))
         else:
             count = len(batch.events)
             self._answer(request, Kind.STORED, pack_stored(took, batch))
@@ -112,8 +113,8 @@ class StoreServing:
         return lambda: self._answer(request, Kind.DONE, pickle.dumps(None))
 
     def _fail(self, request: int, error: Exception) -> None:
-        journal_failed = WriteFailed(None, f"{type(error).__name__}: {error}")
-        self._answer(request, Kind.FAILED, pack_failure(error, journal_failed))
+        otherwise = WriteFailed(self._path, f"{type(error).__name__}: {error}")
+        self._answer(request, Kind.FAILED, pack_failure(error, otherwise))
 
     # -- the pipes ---------------------------------------------------------------------------------
 

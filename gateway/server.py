@@ -13,6 +13,7 @@ from sojourn.actors import Runtime
 from sojourn.actors.timers import NEVER
 
 from .connection import Connection
+from .flushing import Flushing
 from .limits import Limits
 from .lookout import Lookout
 from .origins import Origins
@@ -78,7 +79,6 @@ class Server:
         self._listener: socket.socket | None = None
         self._http: HttpServer | None = None
         self._door: Door | None = None
-        self._dirty: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         """Set while there is no connection."""
@@ -95,9 +95,11 @@ class Server:
         self.router = Router(self.runtime, limits, "tcp", name, self.watch_heartbeat)
         self.receive = self.router.receive
         self.wheel = self.runtime.core.shared.wheel
+        flushing = Flushing(loop, self.runtime.core.commits)
+        self.flush_soon = flushing.soon
+        self.after_read = flushing.after_read
         self.origins = Origins(config.host, config.allowed_origins, config.allowed_hosts)
         self.web = WebSocketDoor(self, self.runtime, limits, name, self.origins)
-        self._commits = self.runtime.core.commits
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -164,23 +166,6 @@ class Server:
             self._tcp_connections -= isinstance(connection, TcpConnection)
         if not self.connections:
             self._empty.set()
-
-    def flush_soon(self, connection: Connection) -> None:
-        """Have what waits on a connection written at the end of this turn, with what comes until then."""
-        dirty = self._dirty
-        if not dirty:
-            self._loop.call_soon(self._flush)
-        dirty.append(connection)
-
-    def after_read(self) -> None:
-        """Pace the commits within a long turn; who is answered by one need not wait for the turn's end."""
-        if self._commits.pace():
-            self._flush()
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        for connection in dirty:
-            connection.flush()
 
     def _accept_waiting(self) -> None:
         """Accept who waits. The loop's own server takes one connection a turn, which under load is 125 a

@@ -127,6 +127,23 @@ def test_one_that_is_killed_while_nobody_writes_is_replaced_before_the_next_writ
         assert texts_of(wire, session_id) == ["still here"]
 
 
+def test_a_file_that_no_thread_can_have_either_is_tried_again_at_each_write(server: ServerProcess) -> None:
+    with server.connect() as wire:
+        session_id = wire.ok("session:create", user={"user_id": "ada"})["session"]["session_id"]
+        os.kill(writer_of(server), signal.SIGKILL)
+        while children(server.pid):
+            wire.ok("ping")
+        with FileLock(f"{server.path}.lock", thread_local=False):
+            asked = [
+                wire.send("message:send", session_id=session_id, message_id=f"m{number}", text="not yet")
+                for number in range(3)
+            ]
+            replies = [wire.reply(request_id) for request_id in asked]
+        assert [(reply["type"], reply.get("code")) for reply in replies] == [("error", "storage_failed")] * 3
+        wire.ok("message:send", session_id=session_id, message_id="m0", text="now")
+        assert texts_of(wire, session_id) == ["now"]
+
+
 def test_it_ends_with_its_server_and_the_next_one_has_the_file_at_once(
     server: ServerProcess, tmp_path: Path
 ) -> None:
