@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from pykka import ActorRegistry
 
-settings.register_profile("quick", max_examples=40)
+settings.register_profile("quick", max_examples=40, deadline=None)  # no test is timed
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
