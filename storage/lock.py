@@ -10,13 +10,14 @@ from filelock import FileLock, Timeout
 from .errors import CannotOpen, StoreLocked
 
 ORPHAN: Final = 10.0
+"""Seconds in which what a dead server has left under way is finished."""
 
 
 class WriterLock:
     """Holds `PATH.lock` from construction to `release`; a second one, also in this process, is refused.
 
     The lock file stays when it is released: removing it would let two processes lock two files of one name.
-    It contains the holder's process id, which is there for the message alone.
+    It contains the holder's process id: for the message, and to see whether the holder is dead.
     """
 
     def __init__(self, path: str, holder: int | None = None) -> None:

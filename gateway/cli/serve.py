@@ -181,7 +181,12 @@ def _wants_process(settings: Settings) -> bool:
     """Shall a process of its own write the file? One core is shared better by threads."""
     if settings.path is None or not hasattr(os, "fork"):
         return False
-    return settings.store == "process" or (settings.store == "auto" and len(os.sched_getaffinity(0)) > 1)
+    return settings.store == "process" or (settings.store == "auto" and _cores() > 1)
+
+
+def _cores() -> int:
+    """Those that we may run on; where the system does not say (macOS), all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def server_config(settings: Settings) -> ServerConfig:

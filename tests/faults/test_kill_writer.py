@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.actors.store_frames import pack_batch, pack_failure, unpack_batch
+from sojourn.gateway.cli import serve
+from sojourn.gateway.settings import Settings
 from sojourn.storage import (
     Batch,
     CannotOpen,
@@ -195,6 +197,15 @@ def test_a_signal_to_all_of_them_lets_the_server_finish_what_is_under_way(
 def test_who_writes_is_a_setting(tmp_path: Path, store: str, processes: int) -> None:
     with ServerProcess(tmp_path, environment={"SOJOURN_STORE": store}) as server:
         assert len(children(server.pid)) == processes
+
+
+def test_a_system_that_does_not_say_where_we_may_run_has_all_its_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for cores, wanted in ((1, False), (8, True), (None, False)):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        assert serve._wants_process(Settings.model_validate({})) is wanted  # pyright: ignore[reportPrivateUsage]
 
 
 def test_in_memory_there_is_nothing_for_a_process_to_write(tmp_path: Path) -> None:
