@@ -56,7 +56,7 @@ def on_broadcast(actor: SessionActor, request: BroadcastMessage) -> int | Elsewh
     }
     if request.author_id is not None:
         payload["author_id"] = request.author_id
-    session.apply_message(at, request.author, message_id, flags)
+    session.apply_message(at, request.author, session.answer_key(message_id), flags)
     actor.keep(_MESSAGE, pack(payload), at, flags, None)
     row = (request.user_id, request.broadcast_id, session.key, outcome)
     shared.commits.gathering.stored.broadcasts.append(row)

@@ -93,12 +93,7 @@ def resume(actor: SessionActor, request: ResumeSession) -> Resumed | Waiting:
     return _read(actor, after_seq, request.limit, request.max_bytes - len(pack(view)), answer, keep=False)
 
 
-def may_know(session: Session, message_id: str) -> bool:
-    """Could this message have been here before? Rarely wrong, and then only looked up in vain."""
-    return session.recall(message_id) is not None or bool(session.candidates(message_id))
-
-
-def same_again(actor: SessionActor, request: SendMessage, answer: Answer) -> Accepted:
+def _same_again(actor: SessionActor, request: SendMessage, answer: Answer) -> Accepted:
     """The first answer to a message, again: nothing is stored, nothing moves."""
     session = actor.session
     if session.status is not Status.EXPIRED and request.attach and request.origin is not None:
@@ -123,7 +118,7 @@ def look_up_message(
     if newest is not None:
         known = first_answer([newest.event(each.seq) for each in candidates])
         if known is not None:
-            return same_again(actor, request, known)
+            return _same_again(actor, request, known)
 
     def compare(rows: list[EventRow | None]) -> None:
         answer = first_answer(rows)
@@ -132,7 +127,7 @@ def look_up_message(
             actor.again()
             return
         try:
-            actor.later(same_again(actor, request, answer))
+            actor.later(_same_again(actor, request, answer))
         except SessionError as error:
             actor.failed_read(error)
 

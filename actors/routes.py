@@ -19,7 +19,6 @@ from .context import own_part
 from .errors import SessionError, StorageFailed
 from .lifecycle import Status
 from .messages import BroadcastMessage, CreateSession, SendMessage
-from .reading import may_know
 from .scopes import user_part
 from .snapshots import restore
 from .state import Session
@@ -237,7 +236,7 @@ class Routes:
         if message_id is not None:
             expired = () if route.expired is None else (route.expired,)
             for session in (*expired, *sessions.values()):
-                if session.session_id not in addressed.unknown_to and may_know(session, message_id):
+                if session.session_id not in addressed.unknown_to and session.candidates(message_id):
                     self._hand_over(key, route, session.session_id, message)
                     return True
         # A broadcast's message is meant for the newest, closed or not.

@@ -17,7 +17,7 @@ from .mail import Subscriber
 from .messages import SendMessage
 from .packing import pack, pack_message
 from .patching import merge
-from .reading import look_up_message, same_again
+from .reading import look_up_message
 from .scoping import checked_patch
 from .session import Elsewhere, SessionActor, Waiting, keep
 from .state import CREATED, REOPENED, SERVER_MADE, Session
@@ -31,15 +31,9 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
     session = actor.session
     message_id = request.message_id
     if message_id is not None and not request.verified:
-        recent = session.recent
-        if recent is not None and message_id in recent:
-            answer = session.recall(message_id)
-            assert answer is not None
-            return same_again(actor, request, answer)
-        if session.answers is not None or message_id[0:1] == SERVER_MADE:
-            candidates = session.candidates(message_id)
-            if candidates:
-                return look_up_message(actor, request, message_id, candidates)
+        candidates = session.candidates(message_id)
+        if candidates:
+            return look_up_message(actor, request, message_id, candidates)
     at = request.now
     if session.due_at <= at or at < session.last_at:
         at = actor.pass_time(at)
@@ -87,7 +81,7 @@ def on_send(actor: SessionActor, request: SendMessage) -> Accepted | Waiting | E
         body = pack_message(author, message_id, request.text)
     else:
         body = _pack_whole_message(request, message_id)
-    session.apply_message(at, author, message_id, flags)
+    session.apply_message(at, author, session.answer_key(message_id), flags)
     keep(actor, session, actor.shared, MESSAGE, body, at, flags, origin)
     if change is not None:
         actor.shared.scopes.keep(change, actor.join())
@@ -126,13 +120,17 @@ def take_text(
         or shared.agent is not None
         or shared.redaction is not None
         or not actor.actor_inbox.is_idle()
-        or (not is_new and session.may_know(message_id))
         or (author == "human" and session.handling is Handling.QUEUED)
     ):
         return 0
+    answer_key: int | None = None
+    if not is_new:
+        answer_key = session.answer_key(message_id)
+        if session.may_know(answer_key) or message_id[0:1] == SERVER_MADE:
+            return 0
     actor.touched = True
     flags = shared.message_flags[author]
-    session.apply_message(now, author, message_id, flags)
+    session.apply_message(now, author, answer_key, flags)
     keep(actor, session, shared, MESSAGE, pack_message(author, message_id, text), now, flags, origin)
     if session.due_at < actor.wake_at:
         shared.wheel.file(actor, session.due_at)

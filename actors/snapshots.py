@@ -8,7 +8,7 @@ from sojourn.storage import EVENT_NAMES, EVENT_TYPES, DueSession, SessionRow, St
 
 from .lifecycle import NEVER, Handling, Status, Timeouts
 from .packing import pack, unpack
-from .state import Session
+from .state import Session, add_answer
 
 VERSION: Final = 1
 _CREATED: Final = EVENT_TYPES["session:created"]
@@ -44,7 +44,7 @@ def freeze(session: Session) -> bytes:
             session.expiry_reason,
             None if session.dialog_from == NEVER else session.dialog_from,
             session.reminders,
-            _freeze_answers(session.hash_answers()),
+            _freeze_answers(session.answers),
             (
                 session.handling_at,
                 session.wait_limit,
@@ -186,7 +186,7 @@ def _thaw_waits(session: Session, later: list[Any]) -> None:
         session.wait_until = NEVER if wait_until is None else wait_until
 
 
-def _freeze_answers(answers: dict[int, int | tuple[int, ...]]) -> bytes:
+def _freeze_answers(answers: dict[int, int | tuple[int, ...]] | None) -> bytes:
     """Pairs of 64-bit hash and answer, flat; colliding hashes stand several times."""
     if not answers:
         return b""
@@ -205,15 +205,11 @@ def _freeze_answers(answers: dict[int, int | tuple[int, ...]]) -> bytes:
         return struct.pack(f"<{len(flat)}Q", *flat)
 
 
-def _thaw_answers(packed: bytes) -> dict[int, Any] | None:
+def _thaw_answers(packed: bytes) -> dict[int, int | tuple[int, ...]] | None:
     if not packed:
         return None
     flat = struct.unpack(f"<{len(packed) // 8}Q", packed)
     answers: dict[int, int | tuple[int, ...]] = {}
     for key, answer in zip(flat[::2], flat[1::2], strict=True):
-        known = answers.get(key)
-        if known is None:
-            answers[key] = answer
-        else:
-            answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
+        add_answer(answers, key, answer)
     return answers

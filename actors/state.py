@@ -57,6 +57,15 @@ def _answer(packed: int) -> Answer:
     return Answer(packed >> _ANSWER_BITS, bool(packed & CREATED), bool(packed & REOPENED))
 
 
+def add_answer(answers: dict[int, int | tuple[int, ...]], key: int, answer: int) -> None:
+    """Keep a packed answer under the hash of its message_id, beside those whose hash is the same."""
+    known = answers.get(key)
+    if known is None:
+        answers[key] = answer
+    else:
+        answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
+
+
 class Session:
     """Everything that is true of one session now. Instants are epoch seconds; None: did not happen."""
 
@@ -85,7 +94,6 @@ class Session:
         "last_at",
         "metadata",
         "queue",
-        "recent",
         "reminders",
         "seq",
         "session_id",
@@ -133,10 +141,8 @@ class Session:
         self.lapsed_seq = 0
         """The last `dialog:expired`: what lies before it the AI does not remember. 0: it never lapsed."""
         self.reminders: dict[str, tuple[float, Any]] | None = None
-        self.recent: dict[str, int] | None = None
-        """message_id → seq << 2 | reopened << 1 | created, since the last snapshot."""
         self.answers: dict[int, int | tuple[int, ...]] | None = None
-        """The same before that, by the hash of the message_id (several answers when hashes collide)."""
+        """By the hash of each message_id: seq << 2 | reopened << 1 | created; several when hashes collide."""
         self.expires_at = NEVER
         self.expires_why: On = On.INACTIVITY
         self.due_at = NEVER
@@ -145,7 +151,7 @@ class Session:
     def apply(self, event: str, at: float, payload: Mapping[str, Any], flags: int) -> None:
         """Fold one event in. `seq` goes up by one; `at` is its instant; deadlines are reckoned anew."""
         if event == "message:received":
-            self.apply_message(at, payload["author"], payload["message_id"], flags)
+            self.apply_message(at, payload["author"], self.answer_key(payload["message_id"]), flags)
             return
         self.seq += 1
         self.last_at = at
@@ -156,7 +162,13 @@ class Session:
             self.last_activity_at = at
         self.rearm()
 
-    def apply_message(self, at: float, author: str, message_id: str, flags: int) -> None:
+    def answer_key(self, message_id: str) -> int | None:
+        """Under what the answer is kept to a message that is the next event; None: its id names its place."""
+        if message_id[0:1] == SERVER_MADE and message_id.startswith(f"{SERVER_MADE}{self.seq + 1}-"):
+            return None
+        return message_hash(message_id)
+
+    def apply_message(self, at: float, author: str, answer_key: int | None, flags: int) -> None:
         """`apply` for a message, of which nothing else matters: the one event that is hot."""
         self.seq = seq = self.seq + 1
         self.last_at = at
@@ -165,11 +177,11 @@ class Session:
             self.reminders = None
         if flags & ACTIVITY:
             self.last_activity_at = at
-        if message_id[0:1] != SERVER_MADE or not message_id.startswith(f"{SERVER_MADE}{seq}-"):
-            recent = self.recent
-            if recent is None:
-                recent = self.recent = {}
-            recent[message_id] = seq << _ANSWER_BITS | flags & _ANSWER_FLAGS
+        if answer_key is not None:
+            answers = self.answers
+            if answers is None:
+                answers = self.answers = {}
+            add_answer(answers, answer_key, seq << _ANSWER_BITS | flags & _ANSWER_FLAGS)
         if self.wait_limit is not None:
             self._wait_for_human(at, author)
             self.rearm()
@@ -257,23 +269,13 @@ class Session:
         name = min(reminders, key=lambda each: reminders[each][0])
         return Lapse(On.REMINDER, "reminder:fired", at, {"name": name, "data": reminders[name][1]})
 
-    def may_know(self, message_id: str) -> bool:
-        """May it have been answered before? If not, it is new; else `recall` and `candidates` know more."""
-        recent = self.recent
-        if recent is not None and message_id in recent:
-            return True
-        if message_id[0:1] == SERVER_MADE:
-            return True
+    def may_know(self, answer_key: int | None) -> bool:
+        """May a message with this key have been answered before? If not, it is new; else see `candidates`."""
         answers = self.answers
-        return answers is not None and message_hash(message_id) in answers
-
-    def recall(self, message_id: str) -> Answer | None:
-        """What was answered to this very message_id since the last snapshot."""
-        known = None if self.recent is None else self.recent.get(message_id)
-        return None if known is None else _answer(known)
+        return answers is not None and answer_key in answers
 
     def candidates(self, message_id: str) -> tuple[Answer, ...]:
-        """Answers before that which may belong to `message_id`: compare the message at that `seq` in full."""
+        """Answers that may belong to `message_id`: compare the message at that `seq` in full."""
         found: tuple[Answer, ...] = ()
         if self.answers is not None:
             known = self.answers.get(message_hash(message_id))
@@ -284,23 +286,6 @@ class Session:
             if digits.isascii() and digits.isdigit() and len(digits) < 18 and 0 < int(digits) <= self.seq:
                 found = (*found, Answer(int(digits), False, False))
         return found
-
-    def hash_answers(self) -> dict[int, int | tuple[int, ...]]:
-        """All answers by the hash of the message_id; the ids themselves are let go."""
-        answers = self.answers
-        if answers is None:
-            answers = {}
-        if self.recent is not None:
-            for message_id, answer in self.recent.items():
-                key = message_hash(message_id)
-                known = answers.get(key)
-                if known is None:
-                    answers[key] = answer
-                else:
-                    answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
-            self.recent = None
-        self.answers = answers or None
-        return answers
 
     def user_map(self) -> dict[str, Any]:
         return cast("dict[str, Any]", unpack(self.user))

@@ -206,7 +206,7 @@ def say(actor: SessionActor, run: "Run", saying: Saying, at: float, *, cut: bool
         payload["cut"] = True
     # What is kept of a cut turn happens to the session, nobody speaks: it moves no deadline.
     flags = 0 if cut else actor.shared.message_flags["ai"]
-    session.apply_message(at, "ai", message_id, flags)
+    session.apply_message(at, "ai", session.answer_key(message_id), flags)
     actor.keep(MESSAGE, pack(payload), at, flags, None)
 
 

@@ -20,14 +20,13 @@ from tests.compiled import fields_of, replaces_a_name
 
 def facts(session: Session) -> dict[str, Any]:
     """All that is true of it. How the answers to messages are held is no fact, so they are asked for."""
-    known = {name: getattr(session, name) for name in fields_of(Session) if name not in {"recent", "answers"}}
+    known = {name: getattr(session, name) for name in fields_of(Session) if name != "answers"}
     if session.expires_at == NEVER:
         del known["expires_why"]  # it says by which rule `expires_at` comes
     known["answers"] = sorted(
         (message_id, answer)
         for message_id in (f"m-{seq}" for seq in range(1, session.seq + 1))
-        for answer in (session.recall(message_id), *session.candidates(message_id))
-        if answer is not None
+        for answer in session.candidates(message_id)
     )
     return known
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from sojourn.actors import state
 from sojourn.actors.lifecycle import NEVER, Handling, On, Status
+from sojourn.actors.packing import message_hash
+from sojourn.actors.snapshots import freeze, thaw
 from sojourn.actors.state import CREATED, REOPENED, Answer, Session
 from tests.actors.lives import START, Life, Wish, live, patient, timeouts, wishes
 from tests.compiled import fields_of, replaces_a_name
@@ -122,27 +124,18 @@ def test_a_rating_is_history_only() -> None:
 # -- what was answered to a message --------------------------------------------------------------------
 
 
-def test_the_answer_to_a_message_is_known_by_its_id() -> None:
+def test_the_answer_to_a_message_is_known_by_the_hash_of_its_id() -> None:
     life = Life()
     life.record("message:received", START, CREATED, message_id="first")
     life.happen(On.CLOSE, START)
     life.record("session:reopened", START)
     life.record("message:received", START, REOPENED | state.ACTIVITY, message_id="second")
     session = life.session
-    assert session.recall("first") == Answer(2, created=True, reopened=False)
-    assert session.recall("second") == Answer(5, created=False, reopened=True)
-    assert session.recall("third") is None
-    assert session.candidates("second") == ()
-
-
-def test_behind_a_snapshot_an_answer_is_known_by_the_hash_of_the_id() -> None:
-    life = Life()
-    life.record("message:received", START, CREATED, message_id="first")
-    session = life.session
-    session.hash_answers()
-    assert session.recall("first") is None
     assert session.candidates("first") == (Answer(2, created=True, reopened=False),)
-    assert session.candidates("second") == ()
+    assert session.candidates("second") == (Answer(5, created=False, reopened=True),)
+    assert session.candidates("third") == ()
+    known = [session.may_know(message_hash(each)) for each in ("first", "second", "third")]
+    assert known == [True, True, False]
 
 
 @replaces_a_name
@@ -152,20 +145,18 @@ def test_messages_whose_hashes_collide_are_all_candidates(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(state, "message_hash", always_seven)
     life = Life()
-    for number in range(3):
+    for number in range(4):
         life.record("message:received", START, message_id=f"m-{number}")
-    life.session.hash_answers()
-    life.record("message:received", START, message_id="later")
-    assert life.session.recall("later") == Answer(5, created=False, reopened=False)
-    life.session.hash_answers()
     assert [each.seq for each in life.session.candidates("any")] == [2, 3, 4, 5]
+    thawed = thaw(1, "s", freeze(life.session))
+    assert [each.seq for each in thawed.candidates("any")] == [2, 3, 4, 5]
 
 
 def test_an_id_that_the_server_made_names_its_place_and_takes_none() -> None:
     life = Life()
     life.record("message:received", START, message_id="~2-c0ffee")
     session = life.session
-    assert (session.recent, session.answers) == (None, None)
+    assert session.answers is None
     assert session.candidates("~2-c0ffee") == (Answer(2, created=False, reopened=False),)
 
 
@@ -179,4 +170,4 @@ def test_an_id_that_only_looks_like_one_of_the_servers_is_looked_up_nowhere(mess
 def test_a_clients_id_that_looks_like_one_of_the_servers_is_kept_all_the_same() -> None:
     life = Life()
     life.record("message:received", START, message_id="~7-mine")
-    assert life.session.recall("~7-mine") == Answer(2, created=False, reopened=False)
+    assert life.session.candidates("~7-mine") == (Answer(2, created=False, reopened=False),)
