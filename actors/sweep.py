@@ -102,11 +102,13 @@ class Sweep:
         again = NEVER
         try:
             await self._bring_up(now, committing)
-            registry.stored_due = NEVER
-            next_due = await self._ask(lambda reader: reader.next_due())
+            left_due, registry.stored_due = registry.stored_due, NEVER
+            remains, next_due = await self._ask(lambda reader: (reader.next_due(), reader.next_due(now)))
             if next_due is not None:
+                again = next_due
+            if remains is not None and remains <= now < left_due:
                 # What was due and is still there could not be expired, or its actor is about to.
-                again = registry.shared.clock.now() + RETRY if next_due <= now else next_due
+                again = min(again, registry.shared.clock.now() + RETRY)
         except StorageError as error:
             logger.warning("deadlines could not be read: %s", error)
             again = registry.shared.clock.now() + RETRY

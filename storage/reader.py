@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - statements are joined from constants of this package; what a caller gives is always bound
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Container, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -135,11 +136,11 @@ class Reader:
             ).fetchone()
         return None if row is None else row[0]
 
-    def next_due(self) -> float | None:
-        """The least `due_at`; `None` when nothing will ever fall due."""
+    def next_due(self, after: float = -math.inf) -> float | None:
+        """The least `due_at` later than `after`; `None` when nothing will ever fall due then."""
         with self._snapshot() as connection:
             row = connection.execute(
-                "SELECT due_at FROM sessions WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1"
+                "SELECT due_at FROM sessions WHERE due_at > ? ORDER BY due_at LIMIT 1", (after,)
             ).fetchone()
         return None if row is None else row[0]
 

@@ -93,6 +93,21 @@ def test_a_passivated_sessions_deadline_fires_on_time(path: Path) -> None:
         assert told(second)[-1] == ("session:expired", 110.0)
 
 
+def test_who_goes_on_does_not_delay_who_falls_due_right_after_it(path: Path) -> None:
+    # The row of the first still says 40.0 when the sweep looks for what is next.
+    with House(path, config=config(session=TIMED)) as house:
+        first, second = house.create(), house.create()
+        say(first)
+        house.advance(0.5)
+        say(second)
+        house.passivate(first)
+        house.passivate(second)
+        house.advance(40)
+        house.settle()
+        assert told(first)[-1] == ("dialog:expired", 40.0)
+        assert house.journal()[-1][2:] == ("dialog:expired", 40.5)
+
+
 @pytest.mark.parametrize("away", ["passivate", "restart", "kill"])
 def test_dialog_timers_and_reminders_survive_being_away(path: Path, away: str) -> None:
     """The dialog timer starts with a message, after the session's row was written with a later deadline."""

@@ -76,6 +76,7 @@ def test_due_goes_through_the_deadlines_in_their_order_page_by_page(
         batch(sessions=[session(key, due_at=due_at) for key, due_at in enumerate(deadlines, 1)])
     )
     assert any_reader.next_due() == 1.5
+    assert [any_reader.next_due(after) for after in (1.4, 1.5, 3.0, 5.25, 9.0)] == [1.5, 3.0, 5.25, 9.0, None]
     expected = [(1.5, 5, "s5"), (3.0, 2, "s2"), (3.0, 4, "s4"), (3.0, 7, "s7"), (5.25, 1, "s1")]
     assert any_reader.due(5.25, 10) == expected
     paged: list[tuple[float, int, str]] = []
