@@ -31,6 +31,7 @@ COMPILED = (
     "sojourn/gateway/message_requests.py",
     "sojourn/gateway/messages.py",
     "sojourn/gateway/peer.py",
+    "sojourn/gateway/plain_frames.py",
     "sojourn/gateway/router.py",
     "sojourn/gateway/routing.py",
     "sojourn/gateway/session_requests.py",

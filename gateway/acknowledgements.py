@@ -4,7 +4,7 @@ from typing import Final, Protocol
 
 from sojourn.actors.commits import ManyAnswers
 from sojourn.actors.errors import SessionError
-from sojourn.actors.packing import map_header, pack, unpack
+from sojourn.actors.packing import COMPILED, map_header, pack, spelled_number, string_header, unpack
 
 _ACCEPTED_HEAD: Final = map_header(8) + pack("type") + pack("message:accepted") + pack("session_id")
 _MESSAGE_ID: Final = pack("message_id")
@@ -16,6 +16,8 @@ _USUAL_FLAGS: Final = b"".join(
 
 def accepted(session_id: str, message_id: str, seq: int, request_id: int | str) -> bytes:
     """The usual `message:accepted`, from prepared parts: half the cost of a map."""
+    if COMPILED:
+        return spelled_accepted(session_id, message_id, seq, request_id)
     return b"".join(
         (
             _ACCEPTED_HEAD,
@@ -27,6 +29,23 @@ def accepted(session_id: str, message_id: str, seq: int, request_id: int | str) 
             _USUAL_FLAGS,
             pack(request_id),
         )
+    )
+
+
+def spelled_accepted(session_id: str, message_id: str, seq: int, request_id: int | str) -> bytes:
+    """`accepted` without the packer."""
+    session, message = session_id.encode(), message_id.encode()
+    return b"%b%b%b%b%b%b%b%b%b%b" % (
+        _ACCEPTED_HEAD,
+        string_header(len(session)),
+        session,
+        _MESSAGE_ID,
+        string_header(len(message)),
+        message,
+        _SEQ,
+        spelled_number(seq),
+        _USUAL_FLAGS,
+        spelled_number(request_id) if isinstance(request_id, int) else pack(request_id),
     )
 
 

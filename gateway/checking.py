@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from sojourn.actors.packing import COMPILED
+
 from . import fields as kinds
 from .codec import unpackb, usable_id
 from .errors import InvalidPayload, WireError
 from .fields import Kind
+from .plain_frames import read_message
 
 Frame = dict[str, Any]
 
@@ -62,6 +65,8 @@ def plain_message(body: bytes) -> tuple[int, str, str, str] | None:
     The one hot request has a door of its own. Whatever this is not sure of goes through `decode` and
     `check`, which say what is wrong with it.
     """
+    if COMPILED:
+        return read_message(body)
     try:
         frame = unpackb(body)
         if len(frame) != _PLAIN_KEYS or frame["type"] != "message:send":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -17,7 +18,10 @@ from sojourn.actors.packing import (
     message_hash,
     pack,
     pack_message,
+    spelled_message,
+    spelled_number,
     splice_event,
+    string_header,
     unpack,
 )
 from sojourn.storage import EVENT_TYPES
@@ -66,6 +70,32 @@ def test_a_plain_message_from_prepared_parts_is_the_map_packed(
         "data": None,
     }
     assert pack_message(author, message_id, text) == pack(payload)
+    if text is not None:
+        assert spelled_message(author, message_id, text) == pack(payload)
+
+
+@pytest.mark.parametrize("size", [0, 31, 32, 255, 256, 65_535, 65_536])
+def test_strings_of_any_length_are_spelled_as_msgpack_does(size: int) -> None:
+    long = "x" * size
+    assert string_header(size) + long.encode() == pack(long)
+    payload = {"author": "ai", "message_id": long, "text": long, "attachments": None, "data": None}
+    assert pack_message("ai", long, long) == spelled_message("ai", long, long) == pack(payload)
+
+
+@given(st.integers(-(2**63), 2**64 - 1) | st.integers(0, 2**17))
+def test_a_number_is_spelled_as_msgpack_does(value: int) -> None:
+    assert spelled_number(value) == pack(value)
+
+
+@pytest.mark.parametrize("value", [-1, 0, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1])
+def test_a_number_at_the_edge_of_a_width_is_spelled_as_msgpack_does(value: int) -> None:
+    assert spelled_number(value) == pack(value)
+
+
+@pytest.mark.parametrize("form", [pack_message, spelled_message])
+def test_a_lone_surrogate_is_refused(form: Callable[[str, str, str], bytes]) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        form("user", "m-1", "\ud800")
 
 
 @pytest.mark.parametrize("keys", [0, 1, 11, 12, 15])
