@@ -7,6 +7,8 @@ speaks of, and it goes out under the request's id. Lists of events are joined fr
 from collections.abc import Callable
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sojourn.actors.answers import (
     Accepted,
     Assigned,
@@ -63,6 +65,7 @@ class Reply:
         self._peer.fail(exc_info[1], self._id)
 
 
+@mypyc_attr(native_class=False)  # it extends a dataclass that is not
 class WireMessage(SendMessage):
     """A `message:send` on its way to its session, and where its answer goes: one object for the hot
     request.
