@@ -1,16 +1,18 @@
 """A session as bytes and back: what activation starts from, with the events behind it."""
 
 import struct
-from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Any, Final, cast
 
 from sojourn.storage import EVENT_NAMES, EVENT_TYPES, DueSession, SessionRow, StoredSession
 
 from .lifecycle import NEVER, Handling, Status, Timeouts
 from .packing import pack, unpack
-from .state import Session, add_answer
+from .state import Session
 
 VERSION: Final = 1
+_NUMBER_BYTES: Final = 8
+_PAIR_BYTES: Final = 2 * _NUMBER_BYTES
 _CREATED: Final = EVENT_TYPES["session:created"]
 _CONTEXT_UPDATED: Final = EVENT_TYPES["session:context:updated"]
 
@@ -44,7 +46,7 @@ def freeze(session: Session) -> bytes:
             session.expiry_reason,
             None if session.dialog_from == NEVER else session.dialog_from,
             session.reminders,
-            _freeze_answers(session.answers),
+            _freeze_answers(session),
             (
                 session.handling_at,
                 session.wait_limit,
@@ -114,7 +116,7 @@ def thaw(key: int, session_id: str, snapshot: bytes) -> Session:
     session.dialog_from = NEVER if dialog_from is None else dialog_from
     if reminders:
         session.reminders = {name: (when, data) for name, (when, data) in reminders.items()}
-    session.answers = _thaw_answers(answers)
+    _thaw_answers(session, answers)
     _thaw_waits(session, later)
     if len(later) > 1:  # an older snapshot does not know when the AI's memory lapsed last
         session.lapsed_seq = later[1]
@@ -186,30 +188,38 @@ def _thaw_waits(session: Session, later: list[Any]) -> None:
         session.wait_until = NEVER if wait_until is None else wait_until
 
 
-def _freeze_answers(answers: dict[int, int | tuple[int, ...]] | None) -> bytes:
-    """Pairs of 64-bit hash and answer, flat; colliding hashes stand several times."""
+def _freeze_answers(session: Session) -> bytes:
+    """Pairs of 64-bit hash and answer, flat; colliding hashes stand several times.
+
+    A long session has thousands of them: only those since the last snapshot are packed.
+    """
+    answers = session.answers
     if not answers:
         return b""
+    frozen = session.frozen_answers
+    flat = list(chain.from_iterable(islice(answers.items(), len(frozen) // _PAIR_BYTES, None)))
     try:
-        flat = [0] * (2 * len(answers))
-        flat[::2] = answers.keys()
-        flat[1::2] = cast("Iterable[int]", answers.values())
-        return struct.pack(f"<{len(flat)}Q", *flat)
+        frozen += _pack_flat(cast("list[int]", flat))
     except struct.error:  # a tuple: hashes that collide are rare, and a loop costs five times as much
-        flat = [
-            number
-            for key, known in answers.items()
-            for each in (known if isinstance(known, tuple) else (known,))
-            for number in (key, each)
-        ]
-        return struct.pack(f"<{len(flat)}Q", *flat)
+        return _pack_flat(
+            [
+                number
+                for key, known in answers.items()
+                for each in (known if isinstance(known, tuple) else (known,))
+                for number in (key, each)
+            ]
+        )
+    session.frozen_answers = frozen
+    return frozen
 
 
-def _thaw_answers(packed: bytes) -> dict[int, int | tuple[int, ...]] | None:
-    if not packed:
-        return None
-    flat = struct.unpack(f"<{len(packed) // 8}Q", packed)
-    answers: dict[int, int | tuple[int, ...]] = {}
+def _pack_flat(numbers: list[int]) -> bytes:
+    return struct.pack(f"<{len(numbers)}Q", *numbers)
+
+
+def _thaw_answers(session: Session, packed: bytes) -> None:
+    flat = struct.unpack(f"<{len(packed) // _NUMBER_BYTES}Q", packed)
     for key, answer in zip(flat[::2], flat[1::2], strict=True):
-        add_answer(answers, key, answer)
-    return answers
+        session.keep_answer(key, answer)
+    if session.answers is not None and len(session.answers) * _PAIR_BYTES == len(packed):
+        session.frozen_answers = packed

@@ -57,15 +57,6 @@ def _answer(packed: int) -> Answer:
     return Answer(packed >> _ANSWER_BITS, bool(packed & CREATED), bool(packed & REOPENED))
 
 
-def add_answer(answers: dict[int, int | tuple[int, ...]], key: int, answer: int) -> None:
-    """Keep a packed answer under the hash of its message_id, beside those whose hash is the same."""
-    known = answers.get(key)
-    if known is None:
-        answers[key] = answer
-    else:
-        answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
-
-
 class Session:
     """Everything that is true of one session now. Instants are epoch seconds; None: did not happen."""
 
@@ -85,6 +76,7 @@ class Session:
         "expires_at",
         "expires_why",
         "expiry_reason",
+        "frozen_answers",
         "handling",
         "handling_at",
         "handling_seq",
@@ -143,6 +135,8 @@ class Session:
         self.reminders: dict[str, tuple[float, Any]] | None = None
         self.answers: dict[int, int | tuple[int, ...]] | None = None
         """By the hash of each message_id: seq << 2 | reopened << 1 | created; several when hashes collide."""
+        self.frozen_answers = b""
+        """The first of `answers` as the last snapshot holds them: they need not be packed anew."""
         self.expires_at = NEVER
         self.expires_why: On = On.INACTIVITY
         self.due_at = NEVER
@@ -178,10 +172,7 @@ class Session:
         if flags & ACTIVITY:
             self.last_activity_at = at
         if answer_key is not None:
-            answers = self.answers
-            if answers is None:
-                answers = self.answers = {}
-            add_answer(answers, answer_key, seq << _ANSWER_BITS | flags & _ANSWER_FLAGS)
+            self.keep_answer(answer_key, seq << _ANSWER_BITS | flags & _ANSWER_FLAGS)
         if self.wait_limit is not None:
             self._wait_for_human(at, author)
             self.rearm()
@@ -192,6 +183,18 @@ class Session:
             self.expires_why = On.INACTIVITY
         else:
             self.rearm()
+
+    def keep_answer(self, key: int, answer: int) -> None:
+        """Keep a packed answer, beside those to other messages of the same hash."""
+        answers = self.answers
+        if answers is None:
+            answers = self.answers = {}
+        known = answers.get(key)
+        if known is None:
+            answers[key] = answer
+        else:
+            answers[key] = (*known, answer) if isinstance(known, tuple) else (known, answer)
+            self.frozen_answers = b""
 
     def _wait_for_human(self, at: float, author: str) -> None:
         """A human's message is what was waited for; the user's next one begins the wait anew."""

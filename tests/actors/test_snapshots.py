@@ -17,10 +17,16 @@ from sojourn.storage import EVENT_TYPES, DueSession
 from tests.actors.lives import START, Life, Wish, live, patient, timeouts, wishes
 from tests.compiled import fields_of, replaces_a_name
 
+HELD = {"answers", "frozen_answers"}
+
 
 def facts(session: Session) -> dict[str, Any]:
     """All that is true of it. How the answers to messages are held is no fact, so they are asked for."""
-    known = {name: getattr(session, name) for name in fields_of(Session) if name != "answers"}
+    known = {
+        name: getattr(session, name)
+        for name in fields_of(Session)
+        if name not in {"answers", "frozen_answers"}
+    }
     if session.expires_at == NEVER:
         del known["expires_why"]  # it says by which rule `expires_at` comes
     known["answers"] = sorted(
@@ -114,6 +120,31 @@ def test_freezing_is_only_a_look(settings: dict[str, float | None], asked: list[
     assert freeze(thaw(1, "s-1", first)) == first
 
 
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 5) | st.integers(0, 2**64 - 1), st.integers(0, 2**40)), max_size=6),
+        max_size=6,
+    )
+)
+def test_answers_frozen_bit_by_bit_are_those_frozen_at_once(parts: list[list[tuple[int, int]]]) -> None:
+    step_by_step, at_once = Session(1, "s-1"), Session(1, "s-1")
+    for part in parts:
+        for key, answer in part:
+            step_by_step.keep_answer(key, answer)
+            at_once.keep_answer(key, answer)
+        frozen = freeze(step_by_step)
+        step_by_step.keep_answer(7, 0)
+        at_once.keep_answer(7, 0)
+        assert thaw(1, "s-1", frozen).answers != step_by_step.answers
+    frozen = freeze(step_by_step)
+    assert frozen == freeze(at_once)
+    thawed = thaw(1, "s-1", frozen)
+    assert thawed.answers == at_once.answers
+    thawed.keep_answer(8, 1)
+    at_once.keep_answer(8, 1)
+    assert freeze(thawed) == freeze(at_once)
+
+
 def test_every_field_of_a_session_comes_back() -> None:
     """None of them has the value that a new session has: what is left out of a snapshot would show."""
     life = Life(session_timeout=600, keep_alive=60, dialog_timeout=120, max_lifetime=6000)
@@ -130,7 +161,7 @@ def test_every_field_of_a_session_comes_back() -> None:
     session.user, session.metadata = b"\x81\xa7user_id\xa3ada", b"\x81\xa1k\xa1v"
     new = Session(1, "s-1")
     same = {name for name in fields_of(Session) if getattr(session, name) == getattr(new, name)}
-    assert same <= {"key", "session_id", "expires_at", "due_at", "expires_why", "answers"}
+    assert same <= {"key", "session_id", "expires_at", "due_at", "expires_why", "frozen_answers"}
     thawed = thaw(1, "s-1", freeze(session))
     assert facts(thawed) == facts(session)
     assert (thawed.status, thawed.handling) == (Status.EXPIRED, Handling.HUMAN)
