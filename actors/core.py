@@ -43,9 +43,9 @@ from .reminders import REMINDER_HANDLERS
 from .requests import HANDLERS
 from .retention import Retention
 from .shared import Shared
+from .store import Store
 from .store_process import StoreProcess
 from .store_thread import StoreThread
-from .stores import Store
 from .tally import Tally
 from .turn_ends import TURN_HANDLERS
 from .turn_recovery import recover

@@ -1,138 +1,72 @@
-"""The only writer of the journal: a Pykka actor with a thread of its own.
+"""The store as the core sees it, whoever it is."""
 
-Between the commits it keeps the journal up (`Keeper`). Checkpoints have another thread, so that no commit
-waits for one.
-"""
-
-import logging
+import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Protocol, TypeVar
 
-import pykka
+from sojourn.storage import Batch, Journal, Reader
 
-from sojourn.storage import Batch, Journal, StorageError, WriteFailed
+from .commits import Done
 
-from .ahead import Ahead
-from .keeper import Keeper
-
-logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
-class WriteBatch(NamedTuple):
-    """From group commit: store it, then call `done`, here in the store's thread."""
+class Store(Protocol):
+    """Writes the journal. `StoreThread` is one, `StoreProcess` another; loop thread only."""
 
-    batch: Batch
-    done: Callable[[StorageError | None], None]
+    epoch: int
+    """The number of this opening of the file."""
+    next_key: int
+    """When it was opened: the first session key that no session has ever had."""
+    lost: bool
+    """It has ended by itself: nothing can be written by it any more."""
 
+    @property
+    def before_reads(self) -> Callable[[], None] | None:
+        """What has to be done before a read, in the reader's thread."""
+        ...
 
-class StoreAhead(NamedTuple):
-    """Store what waits there."""
+    @property
+    def waiting(self) -> int:
+        """What it has not done yet."""
+        ...
 
-    ahead: Ahead
+    def ask(self, work: Callable[[Journal], T]) -> T:
+        """What `work` answers, waited for: before `start` alone."""
+        ...
 
+    def reader(self) -> Reader:
+        """A reader of what it writes."""
+        ...
 
-class Work(NamedTuple):
-    """Work of the house between two commits, then `done` or `failed`, here in the store's thread."""
+    def abandon(self) -> None:
+        """Close the file, when it will not be started."""
+        ...
 
-    work: Callable[[Journal], Any]
-    done: Callable[[Any], None]
-    failed: Callable[[Exception], None]
-    before: Callable[[], None] | None
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Work for that loop."""
+        ...
 
+    def write(self, batch: Batch, done: Done) -> bool:
+        """Commit it, then call `done`, in whatever thread; or return True: it counts as stored now."""
+        ...
 
-class Checkpoint(NamedTuple):
-    """Copy the log, then call `done`, here in the thread that does it."""
+    def look(self) -> bool:
+        """In the middle of a turn: hear of commits that have ended; were there any?"""
+        ...
 
-    done: Callable[[], None] | None = None
+    async def maintain(self, work: Callable[[Journal], T]) -> T:
+        """What `work` answers when it is done between two commits. It may be done in another process."""
+        ...
 
+    async def checkpoint(self) -> None:
+        """Have the log copied into the file beside the commits, as far as no reader is in the way."""
+        ...
 
-class Rest(NamedTuple):
-    """From the loop: no batch came for a while."""
+    def rest(self) -> None:
+        """Nobody writes: there is time for what could wait."""
+        ...
 
-
-class StoreActor(pykka.ThreadingActor):
-    """Commits batches in the order they come."""
-
-    use_daemon_thread = True
-
-    def __init__(
-        self,
-        journal: Journal,
-        checkpoint: Callable[[], None],
-        commit: Callable[[Batch], None] | None = None,
-    ) -> None:
-        """The journal is used by this thread alone from now on; `checkpoint` asks for one elsewhere.
-
-        `commit`: what has a batch stored, when that is measured.
-        """
-        super().__init__()
-        self._journal = journal
-        self._commit = journal.commit if commit is None else commit
-        self._keeper = Keeper(journal, checkpoint, self._is_awaited)
-
-    def on_start(self) -> None:
-        # A writer that was killed has left runs, and may be asked at once for all that fell due meanwhile.
-        self._keeper.rest()
-
-    def on_receive(self, message: Any) -> Any:
-        if isinstance(message, StoreAhead):
-            message.ahead.store()
-            self._keeper.keep_up(0)
-            return None
-        if isinstance(message, Rest):
-            self._keeper.rest()
-            return None
-        if isinstance(message, Work):
-            self._do(message)
-            return None
-        if not isinstance(message, WriteBatch):
-            return super().on_receive(message)
-        error: StorageError | None = None
-        try:
-            self._commit(message.batch)
-        except StorageError as failure:
-            error = failure
-        except Exception as failure:  # whatever it is, nothing was stored and everybody must hear it
-            logger.exception("commit failed")
-            error = WriteFailed(self._journal.path, str(failure))
-        message.done(error)
-        self._keeper.keep_up(len(message.batch.events))
-        return None
-
-    def on_stop(self) -> None:
-        self._keeper.finish()
-        self._journal.close()
-
-    def _is_awaited(self) -> bool:
-        return not self.actor_inbox.empty()
-
-    def _do(self, message: Work) -> None:
-        try:
-            if message.before is not None:
-                message.before()
-            answer = message.work(self._journal)
-        except Exception as error:  # noqa: BLE001  # whoever asked must hear it, whatever it is
-            message.failed(error)
-        else:
-            message.done(answer)
-
-
-class CheckpointActor(pykka.ThreadingActor):
-    """Copies the write-ahead log into the file, beside the writer."""
-
-    use_daemon_thread = True
-
-    def __init__(self, journal: Journal) -> None:
-        super().__init__()
-        self._journal = journal
-
-    def on_receive(self, message: Any) -> Any:
-        if not isinstance(message, Checkpoint):
-            return super().on_receive(message)
-        try:
-            self._journal.checkpoint()
-        except StorageError as error:
-            logger.warning("checkpoint: %s", error)
-        if message.done is not None:
-            message.done()
-        return None
+    async def stop(self) -> None:
+        """End, with the file closed."""
+        ...

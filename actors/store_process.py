@@ -26,8 +26,8 @@ from sojourn.storage import (
 )
 
 from .commits import Done
+from .store_child import serve_and_exit
 from .store_frames import HEADER, Kind, frame, pack_batch, read_whole, unpack_stored, write_whole
-from .store_serving import serve_and_exit
 from .tally import Tally
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from sojourn.storage import Batch, Durability, Journal, Reader, WriteFailed
 
 from .ahead import Ahead
 from .commits import Done
-from .store import Checkpoint, CheckpointActor, Rest, StoreActor, StoreAhead, Work, WriteBatch
+from .store_actors import Checkpoint, CheckpointActor, Rest, StoreActor, StoreAhead, Work, WriteBatch
 from .tally import Tally
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class StoreThread:
 
     async def checkpoint(self) -> None:
         """Have the log copied into the file beside the commits, as far as no reader is in the way."""
-        await asyncio.to_thread(self._journal.checkpoint)
+        await asyncio.to_thread(self._checkpointer.ask, Checkpoint())
 
     def rest(self) -> None:
         """Nobody writes: there is time for what could wait."""

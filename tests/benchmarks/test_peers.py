@@ -141,15 +141,16 @@ def test_peer_ends_when_told(name: str, tmp_path: Path) -> None:
     assert status in (0, -signal.SIGTERM)
 
 
-def rounds_of(name: str, played: list[str], *, fails: bool = False) -> Callable[[], Round]:
-    """Plays a real, very short round against the smallest peer, under another name."""
+def rounds_of(
+    name: str, played: list[str], address: tuple[str, int], *, fails: bool = False
+) -> Callable[[], Round]:
+    """Plays a real, very short round against the smallest peer, which is at `address`, under another name."""
 
     def one() -> Round:
         played.append(name)
         if fails:
             raise HarnessError("does not run here")
-        with ServerProcess(peer("echo")) as server:
-            result = loadgen.run(Load(connections=1, seconds=0.02, warmup=0.0, echo=True), server.address)
+        result = loadgen.run(Load(connections=1, seconds=0.02, warmup=0.0, echo=True), address)
         return Round(
             server=name,
             load=result,
@@ -169,8 +170,9 @@ def test_each_peer_is_compared_with_the_round_of_sojourn_before_it_and_a_failing
     except LoadgenUnavailable as error:
         pytest.skip(str(error))
     played: list[str] = []
-    others = {name: rounds_of(name, played, fails=name == "b") for name in "abcd"}
-    compared = take_turns(rounds_of("S", played), others, rounds=2)
+    with ServerProcess(peer("echo")) as echo:
+        others = {name: rounds_of(name, played, echo.address, fails=name == "b") for name in "abcd"}
+        compared = take_turns(rounds_of("S", played, echo.address), others, rounds=2)
     assert "".join(played) == "SabcSd" + "Sacd"
     assert list(compared) == ["a", "c", "d"]
     assert compared["a"].subject[0] is compared["c"].subject[0]

@@ -9,7 +9,7 @@ import pytest
 from pykka import ActorRef
 
 from sojourn.actors import keeper
-from sojourn.actors.store import Rest, StoreActor, WriteBatch
+from sojourn.actors.store_actors import Rest, StoreActor, WriteBatch
 from sojourn.storage import Batch, Journal, StorageError
 
 KEYS = 8

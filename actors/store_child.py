@@ -11,10 +11,10 @@ from threading import Lock
 from time import perf_counter
 from typing import Any, Final
 
-from sojourn.storage import Journal, StorageError, WriteFailed
+from sojourn.storage import Journal, WriteFailed
 
 from .keeper import Keeper
-from .store import Checkpoint, CheckpointActor
+from .store_actors import Checkpoint, CheckpointActor, not_stored
 from .store_frames import (
     HEADER,
     Kind,
@@ -37,7 +37,7 @@ class ServerGone(Exception):
     """The pipe has ended."""
 
 
-class StoreServing:
+class StoreChild:
     """Answers one server."""
 
     def __init__(self, requests: int, answers: int, server: int) -> None:
@@ -90,11 +90,8 @@ class StoreServing:
             begun = perf_counter()
             self._journal.commit(batch)
             took = perf_counter() - begun
-        except StorageError as error:
-            self._fail(request, error)
-        except Exception as error:  # whatever it is, nothing was stored and everybody must hear it
-            logger.exception("commit failed")
-            self._fail(request, WriteFailed(self._path, str(error)))
+        except Exception as failure:  # noqa: BLE001  # everybody must hear it
+            self._fail(request, not_stored(self._path, failure))
         else:
             count = len(batch.events)
             self._answer(request, Kind.STORED, pack_stored(took, batch))
@@ -155,7 +152,7 @@ def serve_and_exit(requests: int, answers: int, server: int) -> None:
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
         gc.freeze()  # what the server has made so far is never garbage here
-        StoreServing(requests, answers, server).run()
+        StoreChild(requests, answers, server).run()
         status = 0
     except ServerGone:
         status = 0
