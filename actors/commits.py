@@ -290,8 +290,9 @@ class GroupCommit:
             if self.committed is not None and batch.events:
                 self.committed()
             for actor in batch.actors:
-                if actor.batch is batch:
-                    actor.batch = None
+                upkeep = actor.upkeep
+                if upkeep.batch is batch:
+                    upkeep.batch = None
             # The next commit starts before this one's replies are written: the store works meanwhile.
             if not self.gathering.is_empty():
                 self._begin()
@@ -316,7 +317,7 @@ class GroupCommit:
         logger.error("commit of %d events failed: %s", len(batch.events), error)
         actors = dict.fromkeys((*batch.actors, *gathering.actors))
         for actor in actors:
-            actor.batch = None
+            actor.upkeep.batch = None
         self._failed(actors, error)
         stored = "maybe not stored" if isinstance(error, WriterLost) else "not stored"
         for target, value in (*batch.owed, *gathering.owed):

@@ -269,7 +269,7 @@ class Core:
     async def _save_all(self) -> None:
         """Snapshots of all live sessions, a few thousand in one commit."""
         for count, actor in enumerate(tuple(self.registry.live.values()), 1):
-            if actor.snapshot_seq != actor.session.seq or actor.stored_due != actor.session.due_at:
+            if not actor.upkeep.is_saved(actor.session):
                 actor.snapshot()
             if count % 2000 == 0:
                 await self.commits.flushed()

@@ -86,7 +86,7 @@ class Texts:
             shared.crashed(actor, text_message(now, text, message_id, author, sent), error, seq)
             return
         if taken:
-            batch = actor.batch
+            batch = actor.upkeep.batch
             assert batch is not None
             # `Accepted(…)` without the function call that a named tuple's constructor is.
             answer = _new_tuple(Accepted, (session_id, known_id, taken, False, False, False))

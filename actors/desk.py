@@ -208,7 +208,7 @@ class Desk:
         """An event of `DESK_EVENTS` was kept by this actor, whose session was in the queue `left` before."""
         session = actor.session
         self.note(session)
-        batch = actor.batch
+        batch = actor.upkeep.batch
         assert batch is not None
         session_id, seq = session.session_id, session.seq
         batch.owed.append((Then(_nothing, partial(self._reread, session_id), event=(session_id, seq)), None))

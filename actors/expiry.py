@@ -71,10 +71,13 @@ class Expiry:
     def refresh_deadline(self, key: int, session_id: str) -> None:
         """A live session's row may hold an early deadline for ever: it is moved when it is met."""
         actor = self._registry.live.get(session_id)
-        if actor is not None and actor.session.key == key and actor.session.due_at > actor.stored_due:
-            actor.stored_due = actor.session.due_at
+        if actor is None or actor.session.key != key:
+            return
+        due_at = actor.session.due_at
+        if due_at > actor.upkeep.stored_due:
+            actor.upkeep.stored_due = due_at
             commits = self._registry.shared.commits
-            commits.gathering.deadlines[key] = None if actor.stored_due == NEVER else actor.stored_due
+            commits.gathering.deadlines[key] = None if due_at == NEVER else due_at
             commits.arm()
 
     def remove(self, sessions: Mapping[str, tuple[int, Gone]]) -> int:

@@ -66,9 +66,9 @@ class Explainer:
             "attached": len(actor.shared.audience.of(session.session_id)),
             "queued": len(actor.actor_inbox),
             "live": True,
-            "uncommitted": actor.batch is not None,
+            "uncommitted": actor.upkeep.batch is not None,
             "seq": session.seq,
-            "snapshot_seq": actor.snapshot_seq,
+            "snapshot_seq": actor.upkeep.snapshot_seq,
             "restarts": self._registry.supervisor.restarts_of(session.session_id),
         }
 

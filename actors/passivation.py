@@ -32,9 +32,9 @@ class Passivation:
         """After a tick: passivate an actor of which nothing was asked since the last look, else look again
         later.
         """
-        if actor.session.status is Status.EXPIRED and actor.batch is not None:
+        if actor.session.status is Status.EXPIRED and actor.upkeep.batch is not None:
             return  # it leaves after its commit
-        touched, actor.touched = actor.touched, False
+        touched, actor.upkeep.touched = actor.upkeep.touched, False
         if not touched:
             self.passivate(actor)
         else:
@@ -43,16 +43,16 @@ class Passivation:
     def passivate(self, actor: "SessionActor") -> None:
         """Save the session, then let its actor go, unless something came for it meanwhile."""
         session = actor.session
-        actor.touched = False
+        actor.upkeep.touched = False
         self._leaving.add(session.session_id)
-        if actor.snapshot_seq != session.seq or actor.stored_due != session.due_at:
+        if not actor.upkeep.is_saved(session):
             actor.snapshot()
         actor.wake_at = GONE
         self._after_commit(actor, lambda: self._let_go(actor))
 
     def ended(self, actor: "SessionActor") -> None:
         """The session has expired: nobody is attached after its commit, and its actor goes."""
-        actor.touched = False
+        actor.upkeep.touched = False
 
         def let_go() -> None:
             self._registry.shared.audience.clear(actor.session.session_id)
@@ -75,8 +75,8 @@ class Passivation:
             actor = live.get(self._hand.popleft())
             if actor is None or actor.session.session_id in self._leaving:
                 continue
-            if actor.touched or actor.actor_inbox.held or not actor.actor_inbox.empty():
-                actor.touched = False
+            if actor.upkeep.touched or actor.actor_inbox.held or not actor.actor_inbox.empty():
+                actor.upkeep.touched = False
             else:
                 self.passivate(actor)
                 excess -= 1
@@ -86,7 +86,7 @@ class Passivation:
         self._leaving.discard(session_id)
 
     def _after_commit(self, actor: "SessionActor", step: Callable[[], None]) -> None:
-        batch = actor.batch
+        batch = actor.upkeep.batch
         if batch is None:
             step()
         else:
@@ -98,8 +98,9 @@ class Passivation:
         self._leaving.discard(session.session_id)
         if registry.live.get(session.session_id) is not actor:
             return
-        idle = not actor.touched and actor.batch is None and actor.actor_inbox.empty()
-        if not idle or actor.actor_inbox.held or actor.snapshot_seq != session.seq:
+        upkeep = actor.upkeep
+        idle = not upkeep.touched and upkeep.batch is None and actor.actor_inbox.empty()
+        if not idle or actor.actor_inbox.held or upkeep.snapshot_seq != session.seq:
             registry.file(actor)
             return
         registry.unload(actor)

@@ -114,7 +114,7 @@ def look_up_message(
                 return Answer(candidate.seq, bool(flags & CREATED), bool(flags & REOPENED))
         return None
 
-    newest = actor.newest
+    newest = actor.upkeep.newest
     if newest is not None:
         known = first_answer([newest.event(each.seq) for each in candidates])
         if known is not None:
@@ -157,14 +157,14 @@ def _read(
     until = session.seq
     if after_seq >= until:
         return answer([], False)
-    newest = actor.newest
+    newest = actor.upkeep.newest
     page = None if newest is None else newest.page(after_seq, limit, max_bytes)
     if page is not None:
         return answer(*page)
 
     def found(rows: list[EventRow], more: bool) -> None:
         if keep and not more and rows and rows[-1][1] == session.seq:
-            actor.newest = Newest(rows)
+            actor.upkeep.newest = Newest(rows)
         actor.later(answer(rows, more))
 
     def read() -> None:
@@ -184,7 +184,7 @@ def _read(
 
 def _when_committed(actor: SessionActor, read: Callable[[], None]) -> None:
     """A read shows only what is committed, so it starts when the session's own commit is done."""
-    batch = actor.batch
+    batch = actor.upkeep.batch
     if batch is None:
         read()
     else:

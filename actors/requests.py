@@ -55,12 +55,12 @@ from .session import SessionActor, Waiting
 def on_tick(actor: SessionActor, _tick: Tick) -> None:
     """The wheel's wake-up: harmless when it is early, exact when it is late."""
     actor.pass_time(actor.shared.clock.now())
-    newest = actor.newest
+    newest = actor.upkeep.newest
     if newest is not None:
         if newest.asked:
             newest.asked = False
         else:
-            actor.newest = None
+            actor.upkeep.newest = None
     actor.shared.rested(actor)
 
 
@@ -202,7 +202,7 @@ def _tell_others(actor: SessionActor, request: Request, event: str, payload: dic
             }
         )
         for subscriber in others:
-            actor.shared.commits.after(actor.batch, subscriber, frame)
+            actor.shared.commits.after(actor.upkeep.batch, subscriber, frame)
     return Told(session.session_id)
 
 

@@ -58,7 +58,7 @@ class Restarts:
         """
         registry, loading = self._registry, self._loading
         session_id = actor.session.session_id
-        batch = actor.batch
+        batch = actor.upkeep.batch
         loading.expect(session_id, first + registry.unload(actor))
 
         def load(_error: Exception | None = None) -> None:
@@ -86,9 +86,9 @@ class Restarts:
         session_id = actor.session.session_id
         if registry.live.get(session_id) is not actor:
             return
-        batch = actor.batch
+        batch = actor.upkeep.batch
         waiting = registry.unload(actor)
-        registry.due_in_storage(actor.stored_due)
+        registry.due_in_storage(actor.upkeep.stored_due)
         if batch is None:
             for mail in waiting:
                 registry.deliver(session_id, mail)

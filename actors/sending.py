@@ -107,7 +107,7 @@ def take_text(
     0: nothing was done, and the message goes the way of every request, where all that is not plain is decided
     (a session that is busy, closed or due, a message_id that was seen or may have been, a connection that is
     not attached yet, an agent who will answer, texts that are not kept as they come). The answer is owed by
-    `actor.batch`.
+    the gathering batch.
     `origin` None: nobody is to be attached. `is_new`: `new_message_id` made the message_id just now.
     """
     session = actor.session
@@ -128,11 +128,13 @@ def take_text(
         answer_key = session.answer_key(message_id)
         if session.may_know(answer_key) or message_id[0:1] == SERVER_MADE:
             return 0
-    actor.touched = True
+    actor.upkeep.touched = True
     flags = shared.message_flags[author]
+    due_at = session.due_at
     session.apply_message(now, author, answer_key, flags)
     keep(actor, session, shared, MESSAGE, pack_message(author, message_id, text), now, flags, origin)
-    if session.due_at < actor.wake_at:
+    # Who is due no sooner than before was filed for that: few are looked at more closely.
+    if session.due_at < due_at and session.due_at < actor.wake_at:
         shared.wheel.file(actor, session.due_at)
     return session.seq
 

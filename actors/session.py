@@ -23,11 +23,11 @@ from .loop import LoopActor
 from .mail import Subscriber
 from .mailbox import Mailbox
 from .messages import Tick
-from .newest import Newest
 from .packing import pack
 from .snapshots import freeze
 from .state import Session
 from .stop_flag import StopFlag
+from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from .commits import Gathering, GroupCommit
@@ -75,10 +75,11 @@ def keep(
     cause: Subscriber | None,
 ) -> "Gathering":
     """`SessionActor.keep`, of an actor whose session and house are at hand; the event's batch."""
-    batch = join(actor, shared.commits)
+    upkeep = actor.upkeep
+    batch = join(actor, upkeep, shared.commits)
     row: EventRow = (session.key, session.seq, at, code, flags, body)
     batch.events.append(row)
-    newest = actor.newest
+    newest = upkeep.newest
     if newest is not None:
         newest.add(row)
     others = shared.audience.others(session.session_id, cause)
@@ -86,18 +87,18 @@ def keep(
         frame = visible(row, session.session_id, shared.sensitive)
         for subscriber in others:
             batch.owed.append((subscriber, frame))
-    if session.due_at < actor.stored_due:
-        actor.stored_due = batch.deadlines[session.key] = session.due_at
-    if session.seq >= actor.snapshot_at:
+    if session.due_at < upkeep.stored_due:
+        upkeep.stored_due = batch.deadlines[session.key] = session.due_at
+    if session.seq >= upkeep.snapshot_at:
         actor.snapshot()
     return batch
 
 
-def join(actor: "SessionActor", commits: "GroupCommit") -> "Gathering":
-    """`SessionActor.join`, of an actor whose house's commits are at hand."""
+def join(actor: "SessionActor", upkeep: Upkeep, commits: "GroupCommit") -> "Gathering":
+    """`SessionActor.join`, of an actor whose upkeep, and whose house's commits, are at hand."""
     batch = commits.gathering
-    if actor.batch is not batch:
-        actor.batch = batch
+    if upkeep.batch is not batch:
+        upkeep.batch = batch
         batch.actors.append(actor)
         commits.arm()
     return batch
@@ -107,18 +108,7 @@ def join(actor: "SessionActor", commits: "GroupCommit") -> "Gathering":
 class SessionActor(LoopActor):
     """One session in memory. Started by the registry, on the loop thread."""
 
-    __slots__ = (
-        "batch",
-        "current",
-        "newest",
-        "session",
-        "shared",
-        "snapshot_at",
-        "snapshot_seq",
-        "stored_due",
-        "touched",
-        "wake_at",
-    )
+    __slots__ = ("current", "session", "shared", "upkeep", "wake_at")
 
     use_pykka_registry = False
     stops_all_on_exit = False
@@ -131,17 +121,10 @@ class SessionActor(LoopActor):
         self._ref = None
         self.session = session
         self.shared = shared
-        self.batch: Gathering | None = None
-        """The batch with its newest event, until that is committed."""
+        self.upkeep = Upkeep(stored_due)
         self.current: Any = None
         """The request whose answer is waited for."""
-        self.newest: Newest | None = None
-        """The last events at hand, while somebody reads the history."""
         self.saved_at(session.seq, spread=True)
-        self.stored_due = stored_due
-        """The deadline in the session's row: never later than the true one."""
-        self.touched = True
-        """Something was asked of it since the last look for idle ones."""
         self.wake_at = NEVER
 
     def _start_actor_loop(self) -> None:
@@ -161,7 +144,7 @@ class SessionActor(LoopActor):
             envelope = message
             handler = shared.handlers[type(envelope)]
         if type(envelope) is not Tick:
-            self.touched = True
+            self.upkeep.touched = True
         session = self.session
         seq = session.seq
         try:
@@ -178,7 +161,7 @@ class SessionActor(LoopActor):
                 return
             reply_to = envelope.reply_to
             if reply_to is not None and answer is not ELSEWHERE:
-                batch = self.batch
+                batch = self.upkeep.batch
                 if batch is None:
                     reply_to.set(answer)
                 else:
@@ -192,7 +175,7 @@ class SessionActor(LoopActor):
         """Give the answer that was waited for, and go on with the mailbox."""
         envelope, self.current = self.current, None
         if envelope.reply_to is not None:
-            self.shared.commits.after(self.batch, envelope.reply_to, answer)
+            self.shared.commits.after(self.upkeep.batch, envelope.reply_to, answer)
         self.actor_inbox.release()
 
     def again(self) -> None:
@@ -216,7 +199,7 @@ class SessionActor(LoopActor):
 
     def _reply_with_error(self, reply_to: "ReplyTarget | None", error: SessionError) -> None:
         if reply_to is not None:
-            self.shared.commits.refuse(self.batch, reply_to, error)
+            self.shared.commits.refuse(self.upkeep.batch, reply_to, error)
 
     # -- recording ---------------------------------------------------------------------------------
 
@@ -249,14 +232,14 @@ class SessionActor(LoopActor):
 
     def join(self) -> "Gathering":
         """Take part in the batch that gathers now."""
-        return join(self, self.shared.commits)
+        return join(self, self.upkeep, self.shared.commits)
 
     def put_first_row(self, request_key: str | None, token_hash: bytes) -> None:
         """Have the new session's row made with the same commit as its first event."""
         session = self.session
         batch = self.join()
         batch.deadlines.pop(session.key, None)
-        self.stored_due = session.due_at
+        self.upkeep.stored_due = session.due_at
         batch.rows[session.key] = self._row(None, request_key, token_hash)
 
     def snapshot(self) -> None:
@@ -264,7 +247,7 @@ class SessionActor(LoopActor):
         session = self.session
         batch = self.join()
         self.saved_at(session.seq)
-        self.stored_due = session.due_at
+        self.upkeep.stored_due = session.due_at
         batch.deadlines.pop(session.key, None)
         first = batch.rows.get(session.key)
         if first is not None:
@@ -281,11 +264,11 @@ class SessionActor(LoopActor):
         when the session comes to memory, moves its next snapshot forward by another number for each session:
         a thousand that go in step would all be written in one moment, and hold the loop for 150 ms.
         """
-        self.snapshot_seq = seq
+        self.upkeep.snapshot_seq = seq
         after = max(self.shared.snapshot_every, min(seq // 4, MOST_EVENTS_TO_FOLD))
         if spread:
             after -= (self.session.key - 1) % (after // 2 + 1)
-        self.snapshot_at = seq + after
+        self.upkeep.snapshot_at = seq + after
 
     def _row(self, snapshot: bytes | None, request_key: str | None, token_hash: bytes | None) -> SessionRow:
         session = self.session

@@ -50,6 +50,7 @@ class Router:
         self._routing = Routing(runtime, limits, channel, server_name, watch_heartbeat)
         core = runtime.core
         self._core = core
+        self._commits = core.shared.commits
         self._registry = core.registry
         self._live = core.registry.live
         self.resume_token = core.reception.resume_token
@@ -73,8 +74,7 @@ class Router:
                     seq = take_text(actor, peer.author, message_id, text, now, peer)
                     if seq:
                         body = accepted(session_id, message_id, seq, request_id)
-                        assert actor.batch is not None
-                        actor.batch.owed.append((peer.acknowledgements, body))
+                        self._commits.gathering.owed.append((peer.acknowledgements, body))
                         return
                 message = WireMessage(peer, request_id, now, peer.author, message_id, text)
                 self._registry.deliver(session_id, message)

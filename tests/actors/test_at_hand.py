@@ -160,7 +160,7 @@ def test_a_session_that_nobody_reads_keeps_nothing_and_one_that_rests_lets_go() 
         def kept(session: SessionHandle) -> int | None:
             actor = house.live(session)
             assert actor is not None
-            return None if actor.newest is None else len(actor.newest)
+            return None if actor.upkeep.newest is None else len(actor.upkeep.newest)
 
         pass_time(reading=True)
         pass_time(reading=True)

@@ -337,7 +337,7 @@ def test_a_snapshot_is_written_now_and_then_so_that_a_long_talk_loads_fast(tmp_p
             say(session, f"m{n}")
         before = state(session), history(session)
         actor: SessionActor = house.registry.live[session.id]
-        assert actor.session.seq - actor.snapshot_seq < 10
+        assert actor.session.seq - actor.upkeep.snapshot_seq < 10
         house.kill()
         reader = _journal(house).reader()
         stored = reader.load([session.id])[session.id]

@@ -90,7 +90,7 @@ def test_a_proxy_reads_what_the_actor_knows() -> None:
         proxy: Any = ref_of(house, session).proxy()
         found: Session = in_another_thread(lambda: proxy.session.get(timeout=PATIENCE))
         assert found.session_id == session.id
-        assert in_another_thread(lambda: proxy.snapshot_seq.get(timeout=PATIENCE)) == 0
+        assert in_another_thread(lambda: proxy.upkeep.get(timeout=PATIENCE).snapshot_seq) == 0
 
 
 @pytest.mark.parametrize("how", ["stop", "stop at once behind a message", "a failing tell"])
