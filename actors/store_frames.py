@@ -11,15 +11,17 @@ from enum import IntEnum
 from struct import Struct
 from typing import Any, Final
 
-from sojourn.storage import Batch
+from sojourn.storage import Batch, SessionRow
 
 HEADER: Final = Struct("=IIB")
 """Bytes of the body, number of the request, kind."""
 _LENGTH: Final = Struct("=I")
-_BESIDE: Final = tuple(
-    name for name in Batch.__slots__ if name not in ("events", "erased_by_key", "erased_events")
+_ROWS: Final = ("events", "sessions", "deadlines")
+"""What most batches hold, and by the thousand."""
+_RARE: Final = tuple(
+    name for name in Batch.__slots__ if name not in (*_ROWS, "erased_by_key", "erased_events")
 )
-"""What a batch may hold beside its events."""
+"""What a batch may hold beside it."""
 
 
 class Kind(IntEnum):
@@ -71,11 +73,12 @@ def read_whole(pipe: int, size: int) -> bytes:
 
 def pack_batch(batch: Batch) -> bytes:
     """The batch as a body. Raises `ValueError` or `pickle.PicklingError` for what is no row."""
-    events = marshal.dumps(batch.events)
-    if batch.is_events_alone():
-        return b"".join((_LENGTH.pack(len(events)), events))
-    beside = pickle.dumps([getattr(batch, name) for name in _BESIDE], pickle.HIGHEST_PROTOCOL)
-    return b"".join((_LENGTH.pack(len(events)), events, beside))
+    # `marshal` takes no subclass of a tuple.
+    rows = marshal.dumps((batch.events, [tuple(row) for row in batch.sessions], batch.deadlines))
+    rare = [getattr(batch, name) for name in _RARE]
+    if not any(rare):
+        return b"".join((_LENGTH.pack(len(rows)), rows))
+    return b"".join((_LENGTH.pack(len(rows)), rows, pickle.dumps(rare, pickle.HIGHEST_PROTOCOL)))
 
 
 def unpack_batch(body: bytes) -> Batch:
@@ -83,10 +86,12 @@ def unpack_batch(body: bytes) -> Batch:
     (length,) = _LENGTH.unpack_from(body)
     start = _LENGTH.size
     batch = Batch()
-    batch.events = marshal.loads(memoryview(body)[start : start + length])  # noqa: S302  # from our own parent
+    rows = marshal.loads(memoryview(body)[start : start + length])  # noqa: S302  # from our own parent
+    batch.events, sessions, batch.deadlines = rows
+    batch.sessions = [SessionRow._make(row) for row in sessions]
     if len(body) > start + length:
-        beside: list[Any] = pickle.loads(memoryview(body)[start + length :])  # noqa: S301  # as above
-        for name, value in zip(_BESIDE, beside, strict=True):
+        rare: list[Any] = pickle.loads(memoryview(body)[start + length :])  # noqa: S301  # as above
+        for name, value in zip(_RARE, rare, strict=True):
             setattr(batch, name, value)
     return batch
 
