@@ -22,6 +22,9 @@ FIRST: Final = 100
 """Events of the first slice; a slice as long as the follower's follows when the processor is free."""
 STARVED: Final = 4.0
 """Times that a slice took longer than it was worked on: others need the processor."""
+LOSING: Final = 3.0
+"""Times as long as a slice took to rest behind it, while the journal grows faster than it is read: to hurry
+would slow down who writes, on a core that is one thread of two, and be late all the same."""
 WAIT_FOR_OTHERS: Final = 2.0
 """Seconds until the next attempt, when a command follows the journal just now."""
 
@@ -52,24 +55,24 @@ def _follow(insights: Insights, ended: threading.Event) -> None:
     while not ended.is_set():
         begun, used = time.monotonic(), time.process_time()
         progress = insights.catch_up(limit)
-        limit, rest = give_way(limit, time.monotonic() - begun, time.process_time() - used)
+        losing = said is not None and progress.behind > said
+        limit, rest = give_way(limit, time.monotonic() - begun, time.process_time() - used, losing=losing)
         if progress.behind != said:
             said = progress.behind
             sys.stdout.write(f"{said}\n")
             sys.stdout.flush()
-        if rest or not progress.taken:
-            ended.wait(POLL)
+        ended.wait(rest if progress.taken else POLL)
 
 
-def give_way(limit: int, elapsed: float, worked: float) -> tuple[int, bool]:
-    """How long the next slice may be, and whether to rest before it.
+def give_way(limit: int, elapsed: float, worked: float, *, losing: bool) -> tuple[int, float]:
+    """How long the next slice may be, and how many seconds to rest before it.
 
     Where the processor is not free, a slice is read slowly, and as long as it is read the server's log cannot
-    begin anew: then slices are short and come after a rest.
+    begin anew: then slices are short and come after a rest. `losing`: there is more to read than before.
     """
     if elapsed > POLL / 2 and elapsed > STARVED * worked:
-        return FIRST, True
-    return min(limit * 2, TAKEN_AT_ONCE), False
+        return FIRST, POLL
+    return min(limit * 2, TAKEN_AT_ONCE), LOSING * elapsed if losing else 0.0
 
 
 def _wait_for_end(ended: threading.Event) -> None:

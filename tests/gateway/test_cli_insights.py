@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from sojourn import Runtime
 from sojourn.gateway.cli import app
 from sojourn.gateway.cli.console import out
-from sojourn.gateway.insights_follower import FIRST, give_way
+from sojourn.gateway.insights_follower import FIRST, LOSING, POLL, give_way
 from sojourn.storage.insights import InsightsMissing, InsightsReader
 from sojourn.storage.insights.follower import TAKEN_AT_ONCE
 from tests.integration.server_process import ServerProcess
@@ -214,13 +214,18 @@ def test_what_is_erased_leaves_the_files_of_a_running_server(server: ServerProce
 def test_slices_grow_while_the_processor_is_free_and_are_short_when_it_is_not() -> None:
     limits = [FIRST]
     for _ in range(8):
-        limit, rest = give_way(limits[-1], 0.06, 0.05)
+        limit, rest = give_way(limits[-1], 0.06, 0.05, losing=False)
         limits.append(limit)
         assert not rest
     assert limits[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
     assert limits[-1] == TAKEN_AT_ONCE
-    assert give_way(TAKEN_AT_ONCE, 2.0, 0.02) == (FIRST, True)
-    assert give_way(FIRST, 0.02, 0.001) == (2 * FIRST, False)  # so short a time says nothing
+    assert give_way(TAKEN_AT_ONCE, 2.0, 0.02, losing=False) == (FIRST, POLL)
+    assert give_way(FIRST, 0.02, 0.001, losing=False) == (2 * FIRST, 0.0)  # so short a time says nothing
+
+
+def test_who_cannot_keep_up_with_the_journal_rests_most_of_the_time() -> None:
+    assert give_way(FIRST, 0.06, 0.05, losing=True) == (2 * FIRST, LOSING * 0.06)
+    assert give_way(TAKEN_AT_ONCE, 2.0, 0.02, losing=True) == (FIRST, POLL)
 
 
 def test_when_the_server_is_killed_its_follower_ends_and_a_command_goes_on(tmp_path: Path) -> None:
