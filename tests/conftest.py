@@ -36,8 +36,8 @@ OF_THE_PROCESS = "sojourn-default-actors"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: one more than can run at once, because many tests wait for a process they have started."""
-    return (os.cpu_count() or 1) + 1
+    """`-n auto`: two more than can run at once, because many tests wait for a process they have started."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(trylast=True)
