@@ -11,12 +11,13 @@ from typing import Any, Final
 from sojourn.storage import Reader, SessionRow, StoredSession
 
 from .answers import Erased
-from .errors import InvalidRequest, StorageFailed, TooManyAttachments
+from .errors import InvalidRequest, TooManyAttachments
 from .events import session_map
 from .lifecycle import Status
 from .mail import Caller, ReplyTarget, Subscriber
 from .messages import CreateSession, EraseSession, SendMessage
 from .registry import RegistryActor
+from .request_keys import RequestKeys
 from .routes import Addressed
 from .snapshots import restore
 from .state import Session
@@ -38,7 +39,7 @@ class Reception:
     def __init__(self, registry: RegistryActor) -> None:
         self._registry = registry
         self._first_key = registry.next_key
-        self._creating: dict[str, list[CreateSession]] = {}
+        self._request_keys = RequestKeys(registry, self._create)
         self._random: list[str] = []
         """Random parts of session ids to come."""
         self._defaults: dict[str | None, dict[str, float | None]] = {}
@@ -51,7 +52,7 @@ class Reception:
     @property
     def idle(self) -> bool:
         """No creation waits for its request_key to be looked up."""
-        return not self._creating
+        return self._request_keys.idle
 
     def resume_token(self, session_id: str) -> str | None:
         """The token of a session that this process created; None for others, of which only a hash is left."""
@@ -159,36 +160,10 @@ class Reception:
 
     def create(self, session_id: str, creation: CreateSession) -> None:
         """Make the session, or answer with the one that this `request_key` made before."""
-        key = creation.request_key
-        if key is None:
+        if creation.request_key is None:
             self._create(session_id, creation)
-            return
-        waiting = self._creating.get(key)
-        if waiting is not None:
-            waiting.append(creation)
-            return
-        self._creating[key] = [creation]
-
-        def found(known: str | None) -> None:
-            first, *others = self._creating.pop(key)
-            if known is None:
-                known = session_id
-                self._create(session_id, first)
-            else:
-                self._registry.deliver(known, first)
-            for again in others:
-                self._registry.deliver(known, again)
-
-        def failed(error: Exception) -> None:
-            for each in self._creating.pop(key):
-                failure = StorageFailed(f"the request_key could not be looked up: {error}", retry_after=1.0)
-                if each.reply_to is not None:
-                    each.reply_to.set_exception((StorageFailed, failure, None))
-
-        def look_up() -> None:
-            self._registry.shared.reads.ask(lambda reader: reader.find_request(key), found, failed)
-
-        self._registry.when_settled(look_up)
+        else:
+            self._request_keys.create(creation.request_key, session_id, creation)
 
     def _create(self, session_id: str, creation: CreateSession) -> None:
         user_id = creation.user.get("user_id")

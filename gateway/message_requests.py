@@ -37,12 +37,12 @@ def send(routing: Routing, peer: Peer, frame: Frame, now: float) -> None:
 
 def compose(routing: Routing, peer: Peer, frame: Frame, now: float) -> None:
     request = Compose(peer.caller, now, peer, False, frame["action"])
-    routing.deliver(peer, frame, request, replies.told("message:composing"))
+    routing.deliver(peer, frame, request, replies.composing)
 
 
 def read(routing: Routing, peer: Peer, frame: Frame, now: float) -> None:
     request = MarkRead(peer.caller, now, peer, False, frame["read_seq"])
-    routing.deliver(peer, frame, request, replies.told("message:read"))
+    routing.deliver(peer, frame, request, replies.marked_read)
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {

@@ -232,13 +232,16 @@ def reminder_set(answer: ReminderSet, head: Head) -> bytes:
     return pack({"type": "session:reminder_set", **head, **answer._asdict()})
 
 
-def told(reply: str) -> View:
-    """A reply that says no more than that it was done."""
+def composing(answer: Told, head: Head) -> bytes:
+    return pack({"type": "message:composing", **head, "session_id": answer.session_id})
 
-    def view(answer: Told, head: Head) -> bytes:
-        return pack({"type": reply, **head, "session_id": answer.session_id})
 
-    return view
+def marked_read(answer: Told, head: Head) -> bytes:
+    return pack({"type": "message:read", **head, "session_id": answer.session_id})
+
+
+def detached(answer: Told, head: Head) -> bytes:
+    return pack({"type": "session:detached", **head, "session_id": answer.session_id})
 
 
 def explained(answer: Explained, head: Head) -> bytes:

@@ -109,9 +109,7 @@ def reopen(routing: Routing, peer: Peer, frame: Frame, now: float) -> None:
 
 def detach(routing: Routing, peer: Peer, frame: Frame, now: float) -> None:
     session_id: str = frame["session_id"]
-    view = replies.told("session:detached")
-    reply = Reply(peer, frame.get("id"), view)
-    target = _DetachedAnyway(reply, session_id)
+    target = _DetachedAnyway(Reply(peer, frame.get("id"), replies.detached), session_id)
     routing.registry.deliver(session_id, DetachSession(peer.caller, now, peer, False, reply_to=target))
 
 

@@ -97,6 +97,17 @@ def reads_and_ends_a_session(caller: Caller) -> None:
     assert {caller.read()["type"], caller.read()["type"]} == {"session:closed", "session:expired"}
 
 
+def does_what_is_rare(caller: Caller) -> None:
+    key = f"key {id(caller)}"
+    session_id = caller.create(request_key=key)
+    assert caller.create(request_key=key) == session_id
+    caller.write({"type": "message:compose", "id": 2, "session_id": session_id, "action": "start"})
+    caller.write({"type": "message:read", "id": 3, "session_id": session_id, "read_seq": 1})
+    caller.write({"type": "session:detach", "id": 4, "session_id": session_id})
+    found = {caller.read()["type"] for _ in range(3)}
+    assert found == {"message:composing", "message:read", "session:detached"}
+
+
 def breaks_the_protocol(caller: Caller) -> None:
     caller.create()
     caller.write({"no": "type"})
@@ -114,6 +125,7 @@ def has_a_heartbeat(caller: Caller) -> None:
         leaves_with_an_answer_under_way,
         is_refused,
         reads_and_ends_a_session,
+        does_what_is_rare,
         breaks_the_protocol,
         has_a_heartbeat,
     ],
